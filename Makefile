@@ -1,0 +1,53 @@
+# Everything the project installs lives in .tools, .venv and the per-user cache; nothing needs root.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+BIN := .venv/bin
+SETUP := .venv/.installed
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(UV):
+	@echo "Installing uv $(UV_VERSION) into .tools"
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(SETUP): $(UV) pyproject.toml requirements.lock
+	@echo "Installing the locked dependencies into .venv"
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(SETUP) ## Install the locked dependencies into .venv
+
+demo: $(SETUP) ## Transcribe the sample recordings through the whole pipeline
+	@$(BIN)/whisperfleet demo
+
+up: $(SETUP) ## Run the pipeline on this machine until Ctrl-C; options in ARGS="--servers 2"
+	@$(BIN)/whisperfleet up $(ARGS)
+
+check: $(SETUP) ## Lint, types and import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: check ## Pass everything that needs no cluster
+	@$(BIN)/whisperfleet install-tools
+	@$(BIN)/pytest -n $(or $(TEST_WORKERS),4)
+
+lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" --no-annotate \
+	  --all-extras --group dev --group bench --group build --output-file requirements.lock pyproject.toml
+
+clean: ## Remove what the project installed in this folder; the cache stays
+	@rm -rf .tools .venv build
+
+.PHONY: help setup demo up check test lock clean

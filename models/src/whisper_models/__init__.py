@@ -1,0 +1,1 @@
+"""The model catalogue, the verified downloader and the bundled demo model."""
