@@ -161,8 +161,10 @@ class WindowFailure(Message):
     message: str
 
 
-State = Literal["queued", "completed", "failed", "cancelled"]
-FINAL: frozenset[State] = frozenset({"completed", "failed", "cancelled"})
+State = Literal["queued", "completed", "failed", "cancelled", "deleted"]
+"""`deleted` is the tombstone left when a job's data is purged, so that every process forgets the job."""
+
+FINAL: frozenset[State] = frozenset({"completed", "failed", "cancelled", "deleted"})
 
 
 class JobState(Message):

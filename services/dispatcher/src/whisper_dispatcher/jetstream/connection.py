@@ -1,0 +1,259 @@
+"""One connection to NATS and the JetStream calls the processes are built from."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import nats
+import nats.errors
+import nats.js.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from whisper_dispatcher.jetstream.errors import (
+    NO_SPACE,
+    STREAM_FULL,
+    WRONG_LAST_SEQUENCE,
+    QueueFull,
+    QueueUnavailable,
+    WrongLastSequence,
+)
+
+log = structlog.get_logger()
+
+REQUEST_TIMEOUT_S = 5.0
+MULTI_GET_MAX_SUBJECTS = 1000
+"""The server refuses a batch direct get that matches more than 1,024 subjects."""
+
+TRANSPORT_ERRORS = (
+    nats.errors.Error,
+    asyncio.TimeoutError,
+    OSError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message as it lies in a stream."""
+
+    subject: str
+    sequence: int
+    data: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class JetStream:
+    """JetStream as this project uses it. Every method raises QueueUnavailable when NATS is away."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._reconnect_listeners: list[Callable[[], Awaitable[None]]] = []
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        name: str,
+        user: str | None = None,
+        password: str | None = None,
+        credentials: str | None = None,
+    ) -> JetStream:
+        """Waits for ever for the first connection, so that start order does not matter."""
+        client = Client()
+        jetstream = cls(client)
+        options: dict[str, Any] = {"user": user, "password": password} if user else {}
+        if credentials:
+            options["user_credentials"] = credentials
+        while True:
+            try:
+                await client.connect(
+                    url,
+                    name=name,
+                    # The default gives up for good after two minutes.
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.25,  # type: ignore[arg-type]  # annotated int, handed to asyncio.sleep
+                    connect_timeout=2,
+                    ping_interval=5,
+                    max_outstanding_pings=2,
+                    pending_size=64 * 1024 * 1024,
+                    error_cb=jetstream._on_error,
+                    reconnected_cb=jetstream._on_reconnect,
+                    disconnected_cb=jetstream._on_disconnect,
+                    **options,
+                )
+                return jetstream
+            except (TimeoutError, nats.errors.NoServersError, OSError):
+                log.warning("nats unreachable, trying again", nats=name)
+                await asyncio.sleep(0.5)
+
+    async def _on_error(self, error: Exception) -> None:
+        log.warning("nats error", error=str(error) or type(error).__name__)
+
+    async def _on_disconnect(self) -> None:
+        log.warning("nats disconnected")
+
+    async def _on_reconnect(self) -> None:
+        log.info("nats reconnected")
+        for listener in list(self._reconnect_listeners):
+            await listener()
+
+    def on_reconnect(self, listener: Callable[[], Awaitable[None]]) -> None:
+        self._reconnect_listeners.append(listener)
+
+    @property
+    def is_connected(self) -> bool:
+        return self.client.is_connected
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    async def publish(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        message_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> int:
+        """Store a message; its stream sequence comes back once it is on disk.
+
+        Raises QueueFull when the stream is at its limit.
+        """
+        all_headers = dict(headers or {})
+        if message_id:
+            all_headers["Nats-Msg-Id"] = message_id
+        return await self._publish(subject, data, all_headers, timeout_s)
+
+    async def publish_once(self, subject: str, data: bytes, *, last_sequence: int = 0) -> int:
+        """Store a message only if the last one of its subject has `last_sequence` (0: there is none).
+
+        Raises WrongLastSequence when somebody else was first.
+        """
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(last_sequence)}
+        return await self._publish(subject, data, headers, REQUEST_TIMEOUT_S)
+
+    async def _publish(self, subject: str, data: bytes, headers: dict[str, str], timeout_s: float) -> int:
+        reply = await self._request(subject, data, headers=headers or None, timeout_s=timeout_s)
+        answer = json.loads(reply.data)
+        if error := answer.get("error"):
+            raise _publish_error(subject, error)
+        return int(answer["seq"])
+
+    async def _request(
+        self, subject: str, data: bytes, *, headers: dict[str, str] | None = None, timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> Msg:
+        if not self.client.is_connected:
+            raise QueueUnavailable("NATS is away")
+        try:
+            return await self.client.request(subject, data, timeout=timeout_s, headers=headers)
+        except TRANSPORT_ERRORS as error:
+            raise QueueUnavailable(f"NATS did not answer on {subject}: {error or type(error).__name__}") from error
+
+    async def api(self, endpoint: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """A JetStream API call; the answer's `error`, if any, is left to the caller."""
+        reply = await self._request(f"$JS.API.{endpoint}", json.dumps(body or {}).encode())
+        answer: dict[str, Any] = json.loads(reply.data)
+        return answer
+
+    async def get_last(self, stream: str, subject: str) -> Stored | None:
+        reply = await self._request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"")
+        return _stored(reply)
+
+    async def get_all_last(self, stream: str, subjects: list[str]) -> list[Stored]:
+        """The last message of every matching subject, in one request a thousand subjects.
+
+        A filter with wildcards may match at most 1,000 subjects; longer lists are split.
+        """
+        found: list[Stored] = []
+        for start in range(0, len(subjects), MULTI_GET_MAX_SUBJECTS):
+            found += await self._multi_get(stream, subjects[start : start + MULTI_GET_MAX_SUBJECTS])
+        return found
+
+    async def _multi_get(self, stream: str, subjects: list[str]) -> list[Stored]:
+        inbox = self.client.new_inbox()
+        messages: list[Stored] = []
+        try:
+            subscription = await self.client.subscribe(inbox)
+        except TRANSPORT_ERRORS as error:
+            raise QueueUnavailable("NATS is away") from error
+        try:
+            body = json.dumps({"multi_last": subjects, "batch": MULTI_GET_MAX_SUBJECTS + 24}).encode()
+            await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", body, reply=inbox)
+            while True:
+                message = await subscription.next_msg(timeout=REQUEST_TIMEOUT_S)
+                status = (message.headers or {}).get("Status")
+                if status in ("204", "404"):
+                    return messages
+                stored = _stored(message)
+                if stored is None:
+                    raise QueueUnavailable(f"batch get from {stream} was refused: {message.headers}")
+                messages.append(stored)
+        except TRANSPORT_ERRORS as error:
+            raise QueueUnavailable(f"NATS did not answer a batch get from {stream}") from error
+        finally:
+            await _quietly(subscription.unsubscribe())
+
+    async def purge(self, stream: str, subject: str) -> int:
+        answer = await self.api(f"STREAM.PURGE.{stream}", {"filter": subject})
+        return int(answer.get("purged", 0))
+
+    async def subjects(self, stream: str, subject_filter: str) -> dict[str, int]:
+        """Which subjects of a stream hold how many messages (a work stream: what is still to be done)."""
+        found: dict[str, int] = {}
+        while True:
+            answer = await self.api(f"STREAM.INFO.{stream}", {"subjects_filter": subject_filter, "offset": len(found)})
+            page = (answer.get("state") or {}).get("subjects") or {}
+            found |= page
+            if not page or len(found) >= int(answer.get("total", 0)):
+                return found
+
+    async def publish_core(self, subject: str, data: bytes = b"") -> None:
+        """Fire and forget, not stored."""
+        try:
+            await self.client.publish(subject, data)
+        except TRANSPORT_ERRORS as error:
+            raise QueueUnavailable("NATS is away") from error
+
+
+def _publish_error(subject: str, error: Mapping[str, Any]) -> Exception:
+    match error.get("err_code"):
+        case code if code == WRONG_LAST_SEQUENCE:
+            return WrongLastSequence(subject)
+        case code if code in (STREAM_FULL, NO_SPACE):
+            return QueueFull(subject)
+    if "maximum" in str(error.get("description", "")):
+        return QueueFull(subject)
+    return QueueUnavailable(f"publish to {subject} was refused: {error.get('description')}")
+
+
+def _stored(message: Msg) -> Stored | None:
+    headers = dict(message.headers or {})
+    if "Nats-Sequence" not in headers:
+        return None
+    return Stored(
+        subject=headers["Nats-Subject"], sequence=int(headers["Nats-Sequence"]), data=message.data, headers=headers
+    )
+
+
+async def _quietly(awaitable: Awaitable[Any]) -> None:
+    try:
+        await awaitable
+    except TRANSPORT_ERRORS:
+        log.debug("nats call at clean-up failed; the server forgets it by itself")
+
+
+@asynccontextmanager
+async def connected(url: str, *, name: str, **credentials: str | None) -> AsyncIterator[JetStream]:
+    jetstream = await JetStream.connect(url, name=name, **credentials)
+    try:
+        yield jetstream
+    finally:
+        await jetstream.close()

@@ -1,0 +1,118 @@
+"""Long audio in the object store: streamed in from an upload, streamed out to a file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nats.js.errors
+
+from whisper_dispatcher.jetstream.connection import REQUEST_TIMEOUT_S, TRANSPORT_ERRORS, JetStream
+from whisper_dispatcher.jetstream.errors import QueueUnavailable
+
+CHUNK_BYTES = 128 * 1024
+
+
+class Upload:
+    """One object being written in the object store's own format, chunk by chunk, in bounded memory.
+
+    nats-py's `put` wants a blocking reader, and a request body is not one. The object exists from
+    `finish` on; chunks of an upload that was cut are swept by `sweep_chunks`.
+    """
+
+    def __init__(self, jetstream: JetStream, bucket: str, name: str) -> None:
+        self._jetstream = jetstream
+        self._bucket = bucket
+        self.name = name
+        self._nuid = jetstream.client.new_inbox().rsplit(".", 1)[-1]
+        self._digest = hashlib.sha256()
+        self._buffer = bytearray()
+        self._chunks = 0
+        self.size_bytes = 0
+
+    @property
+    def _chunk_subject(self) -> str:
+        return f"$O.{self._bucket}.C.{self._nuid}"
+
+    async def write(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= CHUNK_BYTES:
+            await self._publish_chunk(bytes(self._buffer[:CHUNK_BYTES]))
+            del self._buffer[:CHUNK_BYTES]
+
+    async def _publish_chunk(self, chunk: bytes) -> None:
+        self._digest.update(chunk)
+        self.size_bytes += len(chunk)
+        self._chunks += 1
+        await self._jetstream.publish(self._chunk_subject, chunk)
+
+    async def finish(self) -> None:
+        if self._buffer:
+            await self._publish_chunk(bytes(self._buffer))
+            self._buffer.clear()
+        info = {
+            "name": self.name,
+            "bucket": self._bucket,
+            "nuid": self._nuid,
+            "size": self.size_bytes,
+            "chunks": self._chunks,
+            "digest": "SHA-256=" + base64.urlsafe_b64encode(self._digest.digest()).decode(),
+            "mtime": datetime.now(UTC).isoformat(),
+            "options": {"max_chunk_size": CHUNK_BYTES},
+        }
+        await self._jetstream.publish(
+            _info_subject(self._bucket, self.name), json.dumps(info).encode(), headers={"Nats-Rollup": "sub"}
+        )
+
+    async def abort(self) -> None:
+        await self._jetstream.purge(f"OBJ_{self._bucket}", self._chunk_subject)
+
+
+def _info_subject(bucket: str, name: str) -> str:
+    return f"$O.{bucket}.M.{base64.urlsafe_b64encode(name.encode()).decode()}"
+
+
+async def download(jetstream: JetStream, bucket: str, name: str, target: Path) -> None:
+    """Raises FileNotFoundError when the object is not there (any more)."""
+    try:
+        store = await jetstream.client.jetstream(timeout=REQUEST_TIMEOUT_S).object_store(bucket)
+        with target.open("wb") as file:
+            await store.get(name, writeinto=file)
+    except (
+        nats.js.errors.ObjectNotFoundError,
+        nats.js.errors.ObjectDeletedError,
+        nats.js.errors.NotFoundError,
+    ) as error:
+        raise FileNotFoundError(f"object {name} is not in {bucket}") from error
+    except TRANSPORT_ERRORS as error:
+        raise QueueUnavailable(f"NATS did not deliver object {name}") from error
+
+
+async def delete(jetstream: JetStream, bucket: str, name: str) -> None:
+    """Deleting what is not there is no error."""
+    stream, subject = f"OBJ_{bucket}", _info_subject(bucket, name)
+    stored = await jetstream.get_last(stream, subject)
+    if stored is None:
+        return
+    await jetstream.purge(stream, subject)
+    await jetstream.purge(stream, f"$O.{bucket}.C.{json.loads(stored.data)['nuid']}")
+
+
+async def sweep_chunks(jetstream: JetStream, bucket: str, seen: set[str]) -> set[str]:
+    """Purge the chunks of uploads that were cut, which no listing of objects shows.
+
+    Only what had no object at the last sweep either (`seen`) is purged, so that an upload under way is
+    left alone when sweeps are further apart than an upload lasts. Returns what has none now.
+    """
+    stream = f"OBJ_{bucket}"
+    chunk_subjects = await jetstream.subjects(stream, f"$O.{bucket}.C.>")
+    info_subjects = await jetstream.subjects(stream, f"$O.{bucket}.M.>")
+    infos = await jetstream.get_all_last(stream, list(info_subjects))
+    owned = {f"$O.{bucket}.C.{json.loads(info.data)['nuid']}" for info in infos}
+    orphans = chunk_subjects.keys() - owned
+    for subject in orphans & seen:
+        await jetstream.purge(stream, subject)
+    return orphans - seen

@@ -1,0 +1,174 @@
+"""The journal, read into memory: what every process knows of every job.
+
+A projection and nothing else: it can be thrown away and read again. Bodies of results are not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from whisper_contracts.messages import FINAL, Attempt, JobRecord, JobState, Plan, WindowFailure
+from whisper_contracts.names import Class, parse_job_subject
+
+from whisper_dispatcher.jetstream.connection import Stored
+
+
+@dataclass(slots=True)
+class JobView:
+    client: str
+    job: str
+    record: JobRecord | None = None
+    record_sequence: int = 0
+    duration_s: float | None = None
+    total: int | None = None
+    """Windows of the plan; None until it is planned."""
+    done: set[int] = field(default_factory=set)
+    attempts: dict[int, int] = field(default_factory=dict)
+    """Failed attempts by window."""
+    failure: WindowFailure | None = None
+    state: JobState | None = None
+    state_sequence: int = 0
+    last_sequence: int = 0
+
+    @property
+    def generation(self) -> int:
+        return self.state.generation if self.state else 0
+
+    @property
+    def is_final(self) -> bool:
+        return self.state is not None and self.state.state in FINAL
+
+    @property
+    def is_complete(self) -> bool:
+        """Every window's result is in the journal."""
+        return self.total is not None and len(self.done) >= self.total
+
+    @property
+    def name(self) -> str:
+        """The state a client sees."""
+        if self.state and self.is_final:
+            return self.state.state
+        return "queued" if self.total is None else "running"
+
+
+class JobIndex:
+    def __init__(self) -> None:
+        self._jobs: dict[str, JobView] = {}
+        self._active: dict[str, set[str]] = {}
+        self._audio_seconds: dict[tuple[str, str], float] = {}
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._any_change: set[asyncio.Event] = set()
+
+    def apply(self, stored: Stored) -> None:
+        """Take in one message of `whisper.jobs.>`; older than what is known is ignored."""
+        client, job, kind, index = parse_job_subject(stored.subject)
+        view = self._jobs.get(job)
+        if view is None:
+            view = self._jobs[job] = JobView(client, job)
+            self._active.setdefault(client, set()).add(job)
+        match kind:
+            case "record":
+                view.record = JobRecord.decode(stored.data)
+                view.record_sequence = stored.sequence
+            case "plan":
+                self._apply_plan(view, Plan.decode(stored.data))
+            case "window" if index is not None:
+                view.done.add(index)
+            case "attempt" if index is not None:
+                view.attempts[index] = Attempt.decode(stored.data).attempts
+            case "failure":
+                view.failure = WindowFailure.decode(stored.data)
+            case "state":
+                self._apply_state(view, JobState.decode(stored.data), stored.sequence)
+        view.last_sequence = max(view.last_sequence, stored.sequence)
+        self._notify(job)
+
+    def _apply_plan(self, view: JobView, plan: Plan) -> None:
+        if view.total is None:
+            day = _day(view.record.created_at) if view.record else ""
+            key = (view.client, day)
+            self._audio_seconds[key] = self._audio_seconds.get(key, 0.0) + plan.duration_s
+        view.duration_s, view.total = plan.duration_s, len(plan.windows)
+
+    def _apply_state(self, view: JobView, state: JobState, sequence: int) -> None:
+        view.state, view.state_sequence = state, sequence
+        active = self._active.setdefault(view.client, set())
+        if state.state == "deleted":
+            self._jobs.pop(view.job, None)
+        if view.is_final:
+            active.discard(view.job)
+        else:
+            active.add(view.job)
+            view.attempts.clear()
+
+    def _notify(self, job: str) -> None:
+        for event in (*self._watchers.get(job, ()), *self._any_change):
+            event.set()
+
+    def get(self, job: str, client: str | None = None) -> JobView | None:
+        """client: only if it is this client's."""
+        view = self._jobs.get(job)
+        return view if view and (client is None or view.client == client) else None
+
+    def jobs(self, client: str | None = None) -> list[JobView]:
+        """Newest first."""
+        views = [v for v in self._jobs.values() if v.record and (client is None or v.client == client)]
+        return sorted(views, key=lambda view: view.record_sequence, reverse=True)
+
+    def active(self, client: str | None = None) -> list[JobView]:
+        """Neither completed, failed nor cancelled."""
+        clients = self._active if client is None else [client]
+        return [self._jobs[job] for c in clients for job in self._active.get(c, ()) if job in self._jobs]
+
+    def audio_seconds_on(self, client: str, at: float) -> float:
+        """Audio planned for the client on the UTC day of `at`."""
+        return self._audio_seconds.get((client, _day(at)), 0.0)
+
+    def queue_position(self, view: JobView) -> int:
+        """How many jobs of its class were accepted before it and are not final; 0 = it is next or running."""
+        if view.is_final or view.record is None:
+            return 0
+        return sum(
+            1
+            for other in self.active()
+            if other.record
+            and other.record.class_ == view.record.class_
+            and other.record_sequence < view.record_sequence
+        )
+
+    def waiting(self, class_: Class | None = None) -> int:
+        return sum(1 for view in self.active() if view.record and class_ in (None, view.record.class_))
+
+    @contextmanager
+    def watch(self, job: str) -> Iterator[asyncio.Event]:
+        """The event is set at every change of the job; clear it before looking."""
+        event = asyncio.Event()
+        self._watchers.setdefault(job, set()).add(event)
+        try:
+            yield event
+        finally:
+            self._watchers[job].discard(event)
+            if not self._watchers[job]:
+                del self._watchers[job]
+
+    async def wait_final(self, job: str, timeout_s: float) -> JobView | None:
+        """The job once it is final, else None after the limit."""
+        with self.watch(job) as changed:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    while True:
+                        changed.clear()
+                        view = self._jobs.get(job)
+                        if view and view.is_final:
+                            return view
+                        await changed.wait()
+            except TimeoutError:
+                return None
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).date().isoformat()

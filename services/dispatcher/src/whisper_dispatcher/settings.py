@@ -1,0 +1,46 @@
+"""Settings of the processes, from environment variables that begin with WHISPERFLEET_."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from whisper_dispatcher.jetstream.connection import JetStream
+
+PREFIX = "WHISPERFLEET_"
+
+
+class ProcessSettings(BaseSettings):
+    """What every process needs. Field `nats_url` is read from WHISPERFLEET_NATS_URL, and so on."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_user: str | None = None
+    nats_password: str | None = None
+    nats_credentials: Path | None = None
+    log_json: bool = False
+
+    @classmethod
+    def load(cls) -> Self:
+        """Exits with a sentence for each wrong variable."""
+        try:
+            return cls()
+        except ValidationError as error:
+            for problem in error.errors():
+                variable = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
+                sys.stderr.write(f"{variable}: {problem['msg']} (got {problem['input']!r})\n")
+            sys.exit(2)
+
+    async def connect(self, name: str) -> JetStream:
+        return await JetStream.connect(
+            self.nats_url,
+            name=name,
+            user=self.nats_user,
+            password=self.nats_password,
+            credentials=str(self.nats_credentials) if self.nats_credentials else None,
+        )
