@@ -1,0 +1,1 @@
+"""Decodes accepted audio, cuts it into windows and ends jobs."""
