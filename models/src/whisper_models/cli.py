@@ -1,0 +1,87 @@
+"""`whisper-models`: list the catalogue, fetch a model, verify a file."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from whisper_models.bundled import NotBundled
+from whisper_models.cache import models_folder
+from whisper_models.catalogue import DEMO, UnknownModel, catalogue
+from whisper_models.download import DownloadFailed
+from whisper_models.ensure import ensure_model
+from whisper_models.ggml import InvalidModelFile, check_model_file
+
+app = typer.Typer(
+    help="Whisper models in ggml format: which there are, fetched whole or not at all.", no_args_is_help=True
+)
+
+_SENTENCES = (UnknownModel, NotBundled, DownloadFailed, InvalidModelFile)
+
+
+@app.command("list")
+def list_models() -> None:
+    """Show every model of the catalogue and whether it is in the cache."""
+    table = Table("model", "size", "here", box=None)
+    table.add_row(DEMO.name, _size(DEMO.size_bytes), "bundled")
+    for model in catalogue().values():
+        is_here = (models_folder() / model.file).is_file()
+        table.add_row(model.name, _size(model.size_bytes), "yes" if is_here else "")
+    Console().print(table)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name from the list, such as base.en.")],
+    folder: Annotated[Path | None, typer.Option("--dir", help="Where to put it; the user's cache if left out.")] = None,
+    mirror: Annotated[str | None, typer.Option(help="Address of a folder that holds the same files.")] = None,
+) -> None:
+    """Download a model, verify it and print its path; a broken download is continued."""
+    try:
+        path = asyncio.run(fetch_with_bar(name, folder=folder, mirror=mirror, console=Console(stderr=True)))
+    except _SENTENCES as error:
+        raise _exit_with(error) from None
+    typer.echo(path)
+
+
+@app.command()
+def verify(file: Annotated[Path, typer.Argument(help="A model file.")]) -> None:
+    """Check that a file is a whole Whisper model, and the one that its name says."""
+    try:
+        check_model_file(file)
+    except InvalidModelFile as error:
+        raise _exit_with(error) from None
+    typer.echo(f"{file} is a whole Whisper model.")
+
+
+async def fetch_with_bar(name: str, *, folder: Path | None = None, mirror: str | None = None, console: Console) -> Path:
+    """`ensure_model` with a progress bar, which shows only if something is downloaded."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(f"Downloading {name}", total=None, visible=False)
+
+        def show(done_bytes: int, total_bytes: int | None) -> None:
+            progress.update(task, completed=done_bytes, total=total_bytes, visible=True)
+
+        return await ensure_model(name, folder=folder, mirror=mirror, on_progress=show)
+
+
+def _size(size_bytes: int | None) -> str:
+    return f"{size_bytes / 1e6:,.0f} MB" if size_bytes else ""
+
+
+def _exit_with(error: Exception) -> typer.Exit:
+    typer.echo(str(error), err=True)
+    return typer.Exit(1)

@@ -1,0 +1,284 @@
+"""Downloads one model file: resumed where it stopped, verified before it gets its name, never two at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from whisper_models.cache import exclusive_lock_async
+from whisper_models.catalogue import CatalogueModel, model_url
+from whisper_models.checksums import has_known_checksum
+from whisper_models.ggml import MAGIC, InvalidModelFile, check_model_file
+from whisper_models.part_file import PartFile
+
+_LONGEST_DELAY_S = 30.0
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes there are and the bytes there will be, where known."""
+
+
+class DownloadReason(StrEnum):
+    UNREACHABLE = "Unreachable"
+    UNAUTHORIZED = "Unauthorized"
+    NOT_FOUND = "NotFound"
+    STALLED = "Stalled"
+    CHECKSUM_MISMATCH = "ChecksumMismatch"
+    INSUFFICIENT_SPACE = "InsufficientSpace"
+    NOT_A_MODEL = "NotAModel"
+
+
+class DownloadFailed(Exception):
+    """`message` is a sentence for the person who wanted the model."""
+
+    def __init__(self, reason: DownloadReason, message: str) -> None:
+        self.reason = reason
+        self.message = message
+        super().__init__(message)
+
+
+class _Interrupted(Exception):
+    """Worth another attempt, which goes on with the bytes there are; `failure` is raised when there is none left."""
+
+    def __init__(self, failure: DownloadFailed) -> None:
+        self.failure = failure
+        super().__init__(failure.message)
+
+
+@dataclass(frozen=True)
+class DownloadPolicy:
+    """`attempts` counts tries in a row that brought no new byte; a slow, broken line may take as many as it needs."""
+
+    attempts: int = 5
+    first_delay_s: float = 1.0
+    connect_timeout_s: float = 10.0
+    stall_timeout_s: float = 30.0
+
+
+DEFAULT_POLICY = DownloadPolicy()
+
+
+async def download_model(
+    model: CatalogueModel,
+    folder: Path,
+    *,
+    mirror: str | None = None,
+    policy: DownloadPolicy = DEFAULT_POLICY,
+    on_progress: Progress | None = None,
+) -> Path:
+    """Brings the model into `folder` under its own file name; one that is there and whole is not fetched again.
+
+    Raises DownloadFailed; a part file stays for the next try unless its bytes were wrong.
+    """
+    target = folder / model.file
+    if _is_there(target):
+        return target
+    _prepare_folder(folder)
+    async with exclusive_lock_async(folder / f".{model.file}.lock"):
+        if not _is_there(target):
+            transfer = _Transfer(model, PartFile(target), model_url(model, mirror), policy, on_progress)
+            await transfer.run()
+    return target
+
+
+def _is_there(target: Path) -> bool:
+    try:
+        check_model_file(target, checksum=False)
+    except InvalidModelFile:
+        return False
+    return True
+
+
+def _prepare_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DownloadFailed(
+            DownloadReason.INSUFFICIENT_SPACE, f"The folder {folder} cannot be made ({error.strerror}). Choose another."
+        ) from error
+
+
+@dataclass
+class _Transfer:
+    model: CatalogueModel
+    part: PartFile
+    url: str
+    policy: DownloadPolicy
+    on_progress: Progress | None
+
+    async def run(self) -> None:
+        if self.model.size_bytes is not None:
+            self._check_space(self.model.size_bytes)
+        timeout = httpx.Timeout(self.policy.stall_timeout_s, connect=self.policy.connect_timeout_s)
+        async with httpx.AsyncClient(timeout=timeout, follow_redirects=True) as client:
+            await self._fetch_with_retries(client)
+        await self._verify()
+        self.part.finish()
+
+    async def _fetch_with_retries(self, client: httpx.AsyncClient) -> None:
+        failures = 0
+        while not (self.model.size_bytes and self._is_complete(self.model.size_bytes)):
+            size_before = self.part.size_bytes
+            try:
+                await self._fetch(client)
+                return
+            except _Interrupted as interrupted:
+                failures = 1 if self.part.size_bytes > size_before else failures + 1
+                if failures >= self.policy.attempts:
+                    raise interrupted.failure from interrupted
+                await asyncio.sleep(retry_delay_s(failures, self.policy.first_delay_s, random.random()))  # noqa: S311
+
+    async def _fetch(self, client: httpx.AsyncClient) -> None:
+        headers = resume_headers(self.part.size_bytes, self.part.etag)
+        try:
+            async with client.stream("GET", self.url, headers=headers) as response:
+                if self._was_complete(response):
+                    return
+                total_bytes = self._accept(response)
+                # Chunks as they come: a fixed size would hold back, and lose at a cut, what fills no chunk.
+                async for chunk in response.aiter_raw():
+                    self._append(chunk, total_bytes)
+        except httpx.TransportError as error:
+            raise _Interrupted(self._transport_failure(error)) from error
+        except httpx.HTTPError as error:
+            raise self._failed(DownloadReason.UNREACHABLE, f"could not be asked for ({error})") from error
+        if not self._is_complete(total_bytes):
+            raise _Interrupted(self._failed(DownloadReason.UNREACHABLE, "was cut off by the server"))
+
+    def _was_complete(self, response: httpx.Response) -> bool:
+        """Nothing lies beyond the part: an earlier run was stopped before it could verify the file."""
+        total_bytes = total_size_bytes(response.headers.get("Content-Range"), None)
+        return response.status_code == 416 and total_bytes == self.part.size_bytes
+
+    def _accept(self, response: httpx.Response) -> int | None:
+        """Prepares the part file for the body that follows and returns how many bytes there will be."""
+        if response.status_code == 416:
+            self.part.discard()
+            raise _Interrupted(self._failed(DownloadReason.UNREACHABLE, "has another size than before"))
+        if response.status_code not in (200, 206):
+            raise self._refusal(response.status_code)
+        etag = response.headers.get("ETag")
+        content_range = None
+        if response.status_code == 206:
+            content_range = response.headers.get("Content-Range")
+            if not continues_part(content_range, etag, self.part.size_bytes, self.part.etag):
+                self.part.discard()
+                raise _Interrupted(self._failed(DownloadReason.UNREACHABLE, "changed while it was fetched"))
+        else:
+            self.part.restart(etag)
+        total_bytes = total_size_bytes(content_range, response.headers.get("Content-Length"))
+        self._check_total(total_bytes)
+        return total_bytes
+
+    def _check_total(self, total_bytes: int | None) -> None:
+        if total_bytes is None:
+            return
+        if self.model.size_bytes is None:
+            self._check_space(total_bytes)
+        elif total_bytes != self.model.size_bytes:
+            self.part.discard()
+            raise self._failed(
+                DownloadReason.NOT_A_MODEL,
+                f"has {total_bytes:,} bytes there instead of {self.model.size_bytes:,}, so it is another file",
+            )
+
+    def _append(self, chunk: bytes, total_bytes: int | None) -> None:
+        try:
+            self.part.append(chunk)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise self._failed(DownloadReason.INSUFFICIENT_SPACE, "did not fit: the disk is full") from error
+        if self.on_progress:
+            self.on_progress(self.part.size_bytes, total_bytes)
+
+    def _is_complete(self, total_bytes: int | None) -> bool:
+        """A server that names no size is believed when it ends the body; the checksum decides."""
+        size_bytes = self.part.size_bytes
+        return size_bytes > 0 and (total_bytes is None or size_bytes >= total_bytes)
+
+    async def _verify(self) -> None:
+        if await asyncio.to_thread(has_known_checksum, self.part.path, self.model):
+            return
+        is_model = self.part.starts_with(MAGIC)
+        self.part.discard()
+        if not is_model:
+            raise self._failed(
+                DownloadReason.NOT_A_MODEL, "is not a model there but something else, perhaps a web page"
+            )
+        raise self._failed(
+            DownloadReason.CHECKSUM_MISMATCH, "has a wrong checksum and was deleted; try again or use another mirror"
+        )
+
+    def _check_space(self, total_bytes: int) -> None:
+        folder = self.part.path.parent
+        needed_bytes = total_bytes - self.part.size_bytes
+        free_bytes = shutil.disk_usage(folder).free
+        if needed_bytes > free_bytes:
+            raise self._failed(
+                DownloadReason.INSUFFICIENT_SPACE,
+                f"needs {needed_bytes:,} more bytes in {folder}, where {free_bytes:,} are free",
+            )
+
+    def _refusal(self, status: int) -> Exception:
+        if status in (401, 403):
+            return self._failed(DownloadReason.UNAUTHORIZED, f"is not given out without permission (HTTP {status})")
+        if status in (404, 410):
+            return self._failed(DownloadReason.NOT_FOUND, "is not there (HTTP 404); check the mirror")
+        failure = self._failed(DownloadReason.UNREACHABLE, f"was refused with HTTP {status}")
+        return _Interrupted(failure) if status in (408, 429) or status >= 500 else failure
+
+    def _transport_failure(self, error: httpx.TransportError) -> DownloadFailed:
+        if isinstance(error, httpx.ReadTimeout):
+            waited_s = self.policy.stall_timeout_s
+            return self._failed(DownloadReason.STALLED, f"stopped coming: no byte for {waited_s:g} s; try again")
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return self._failed(
+                DownloadReason.UNREACHABLE,
+                "could not be reached; check the network, or name a mirror with WHISPER_MODELS_MIRROR",
+            )
+        return self._failed(DownloadReason.UNREACHABLE, f"was cut off ({type(error).__name__}); try again")
+
+    def _failed(self, reason: DownloadReason, what: str) -> DownloadFailed:
+        # The host alone: an address may carry a password or a signature.
+        host = urlsplit(self.url).hostname
+        return DownloadFailed(reason, f"The model {self.model.name} ({self.model.file} from {host}) {what}.")
+
+
+def resume_headers(size_bytes: int, etag: str | None) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity"}
+    if size_bytes:
+        headers["Range"] = f"bytes={size_bytes}-"
+        # A weak ETag does not promise equal bytes, and If-Range may not carry one.
+        if etag and not etag.startswith("W/"):
+            headers["If-Range"] = etag
+    return headers
+
+
+def continues_part(content_range: str | None, etag: str | None, size_bytes: int, part_etag: str | None) -> bool:
+    """Whether a 206 starts exactly where the part ends and is of the same version."""
+    match = re.match(r"bytes (\d+)-", content_range or "")
+    starts_right = match is not None and int(match.group(1)) == size_bytes
+    return starts_right and (part_etag is None or etag is None or etag == part_etag)
+
+
+def total_size_bytes(content_range: str | None, content_length: str | None) -> int | None:
+    if content_range is not None:
+        total = content_range.rpartition("/")[2]
+        return int(total) if total.isdecimal() else None
+    return int(content_length) if content_length and content_length.isdecimal() else None
+
+
+def retry_delay_s(failures: int, first_delay_s: float, jitter: float) -> float:
+    """Doubles with every failure in a row up to half a minute; `jitter` from 0 to 1 spreads the upper half."""
+    delay_s = min(first_delay_s * 2.0 ** (failures - 1), _LONGEST_DELAY_S)
+    return delay_s * (0.5 + 0.5 * jitter)
