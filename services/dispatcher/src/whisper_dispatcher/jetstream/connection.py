@@ -68,7 +68,10 @@ class JetStream:
         """Waits for ever for the first connection, so that start order does not matter."""
         client = Client()
         jetstream = cls(client)
-        options: dict[str, Any] = {"user": user, "password": password} if user else {}
+        options: dict[str, Any] = {}
+        if user:
+            # Replies come to an inbox that no other user may listen on: they carry audio.
+            options = {"user": user, "password": password, "inbox_prefix": f"_INBOX_{user}"}
         if credentials:
             options["user_credentials"] = credentials
         while True:
@@ -132,13 +135,15 @@ class JetStream:
             all_headers["Nats-Msg-Id"] = message_id
         return await self._publish(subject, data, all_headers, timeout_s)
 
-    async def publish_once(self, subject: str, data: bytes, *, last_sequence: int = 0) -> int:
+    async def publish_once(
+        self, subject: str, data: bytes, *, last_sequence: int = 0, headers: Mapping[str, str] | None = None
+    ) -> int:
         """Store a message only if the last one of its subject has `last_sequence` (0: there is none).
 
         Raises WrongLastSequence when somebody else was first.
         """
-        headers = {"Nats-Expected-Last-Subject-Sequence": str(last_sequence)}
-        return await self._publish(subject, data, headers, REQUEST_TIMEOUT_S)
+        expected = {"Nats-Expected-Last-Subject-Sequence": str(last_sequence)}
+        return await self._publish(subject, data, dict(headers or {}) | expected, REQUEST_TIMEOUT_S)
 
     async def _publish(self, subject: str, data: bytes, headers: dict[str, str], timeout_s: float) -> int:
         reply = await self._request(subject, data, headers=headers or None, timeout_s=timeout_s)

@@ -115,6 +115,11 @@ class Puller:
             return None
         except TRANSPORT_ERRORS as error:
             raise QueueUnavailable("NATS is away") from error
+        except asyncio.CancelledError:
+            # The message may have come in the very moment its caller went away.
+            if waiter.done() and not waiter.cancelled() and (late := waiter.result()):
+                await late.hand_back()
+            raise
         finally:
             if self._waiter is waiter:
                 self._waiter = None

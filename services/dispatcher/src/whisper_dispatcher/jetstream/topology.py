@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from whisper_contracts import names
 
+from whisper_contracts import names
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 

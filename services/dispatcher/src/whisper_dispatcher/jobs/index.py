@@ -6,14 +6,13 @@ A projection and nothing else: it can be thrown away and read again. Bodies of r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from whisper_contracts.messages import FINAL, Attempt, JobRecord, JobState, Plan, WindowFailure
 from whisper_contracts.names import Class, parse_job_subject
-
 from whisper_dispatcher.jetstream.connection import Stored
 
 
@@ -61,14 +60,15 @@ class JobIndex:
         self._active: dict[str, set[str]] = {}
         self._audio_seconds: dict[tuple[str, str], float] = {}
         self._watchers: dict[str, set[asyncio.Event]] = {}
-        self._any_change: set[asyncio.Event] = set()
+        self._tombstones: dict[str, int] = {}
+        """Sequence of the `deleted` state of erased jobs: an id made from an Idempotency-Key may come again."""
 
     def apply(self, stored: Stored) -> None:
         """Take in one message of `whisper.jobs.>`; older than what is known is ignored."""
         client, job, kind, index = parse_job_subject(stored.subject)
         view = self._jobs.get(job)
         if view is None:
-            view = self._jobs[job] = JobView(client, job)
+            view = self._jobs[job] = JobView(client, job, state_sequence=self._tombstones.pop(job, 0))
             self._active.setdefault(client, set()).add(job)
         match kind:
             case "record":
@@ -99,6 +99,7 @@ class JobIndex:
         active = self._active.setdefault(view.client, set())
         if state.state == "deleted":
             self._jobs.pop(view.job, None)
+            self._tombstones[view.job] = sequence
         if view.is_final:
             active.discard(view.job)
         else:
@@ -106,7 +107,7 @@ class JobIndex:
             view.attempts.clear()
 
     def _notify(self, job: str) -> None:
-        for event in (*self._watchers.get(job, ()), *self._any_change):
+        for event in self._watchers.get(job, ()):
             event.set()
 
     def get(self, job: str, client: str | None = None) -> JobView | None:
@@ -122,7 +123,18 @@ class JobIndex:
     def active(self, client: str | None = None) -> list[JobView]:
         """Neither completed, failed nor cancelled."""
         clients = self._active if client is None else [client]
-        return [self._jobs[job] for c in clients for job in self._active.get(c, ()) if job in self._jobs]
+        views = (self._jobs.get(job) for name in clients for job in self._active.get(name, ()))
+        return [view for view in views if view and view.record]
+
+    def ghosts(self) -> list[JobView]:
+        """Jobs without a record: a result that came after its job was erased, or a record under way."""
+        return [view for view in self._jobs.values() if view.record is None]
+
+    def active_count(self, client: str | None = None) -> int:
+        """How many `active` would list, without walking through them."""
+        if client is not None:
+            return len(self._active.get(client, ()))
+        return sum(len(jobs) for jobs in self._active.values())
 
     def audio_seconds_on(self, client: str, at: float) -> float:
         """Audio planned for the client on the UTC day of `at`."""
@@ -155,15 +167,22 @@ class JobIndex:
             if not self._watchers[job]:
                 del self._watchers[job]
 
+    async def wait_record(self, job: str, timeout_s: float) -> JobView | None:
+        """The job once its record is known here: a work message may arrive a moment before its record."""
+        return await self._wait(job, timeout_s, lambda view: view.record is not None)
+
     async def wait_final(self, job: str, timeout_s: float) -> JobView | None:
         """The job once it is final, else None after the limit."""
+        return await self._wait(job, timeout_s, lambda view: view.is_final)
+
+    async def _wait(self, job: str, timeout_s: float, holds: Callable[[JobView], bool]) -> JobView | None:
         with self.watch(job) as changed:
             try:
                 async with asyncio.timeout(timeout_s):
                     while True:
                         changed.clear()
                         view = self._jobs.get(job)
-                        if view and view.is_final:
+                        if view and holds(view):
                             return view
                         await changed.wait()
             except TimeoutError:

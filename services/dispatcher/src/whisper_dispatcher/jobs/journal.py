@@ -15,7 +15,6 @@ from whisper_contracts.messages import (
     PlanTask,
     WindowResult,
 )
-
 from whisper_dispatcher.jetstream import objects
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import WrongLastSequence

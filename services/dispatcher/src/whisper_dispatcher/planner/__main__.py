@@ -1,0 +1,3 @@
+from whisper_dispatcher.planner.process import main
+
+main()

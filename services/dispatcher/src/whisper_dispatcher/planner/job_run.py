@@ -1,0 +1,227 @@
+"""One job, from its plan message to its final state.
+
+The plan message is held (kept in progress) all along, so that a planner that dies hands the whole job to the
+next one, which finds the plan and the results in the journal and goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from whisper_contracts import names
+from whisper_contracts.failures import JobFailed
+from whisper_contracts.messages import (
+    MAX_WINDOW_S,
+    HookTask,
+    JobRecord,
+    Plan,
+    TranscribeOptions,
+    WindowResult,
+    WindowSpan,
+    WindowTask,
+)
+from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jobs import journal
+from whisper_dispatcher.jobs.index import JobIndex, JobView
+from whisper_dispatcher.logs import trace_id
+from whisper_dispatcher.planner import recording as recordings
+from whisper_dispatcher.planner.cut import silent
+from whisper_dispatcher.planner.decode import Decoder
+from whisper_dispatcher.planner.feeding import next_windows, tail_of
+from whisper_dispatcher.planner.recording import Recording
+from whisper_dispatcher.planner.settings import PlannerSettings
+
+log = structlog.get_logger()
+
+RECHECK_S = 30.0
+"""How often a job that waits compares what it published with what the stream still holds."""
+
+
+@dataclass
+class JobRun:
+    jetstream: JetStream
+    index: JobIndex
+    decoder: Decoder
+    settings: PlannerSettings
+    view: JobView
+    record: JobRecord
+    generation: int
+
+    async def run(self) -> None:
+        """Returns when the job is final. Raises QueueUnavailable; may be cancelled at any point."""
+        try:
+            await self._transcribe()
+        except JobFailed as failure:
+            await self._fail(failure)
+        await self._after_final()
+
+    async def _transcribe(self) -> None:
+        plan = await journal.read_plan(self.jetstream, self.view.client, self.view.job) if self.view.total else None
+        if plan and self.view.is_complete:
+            await self._complete()
+            return
+        settings = self.settings
+        async with recordings.opened(
+            self.jetstream, self.record, self.decoder, work_dir=settings.work_dir, max_audio_s=settings.max_audio_s
+        ) as recording:
+            await self._feed(recording, plan)
+        await self._complete()
+
+    async def _plan(self, recording: Recording) -> Plan:
+        if recording.duration_s <= MAX_WINDOW_S:
+            windows: tuple[WindowSpan, ...] = (WindowSpan(start_s=0.0, end_s=recording.duration_s),)
+        else:
+            windows = await recordings.cut_in_thread(recording)
+        is_short = recording.duration_s <= self.settings.interactive_max_s
+        return Plan(duration_s=recording.duration_s, windows=windows, class_="interactive" if is_short else "bulk")
+
+    async def _journal_plan(self, plan: Plan) -> Plan:
+        """The plan that counts: ours, or the one somebody wrote first."""
+        subject = names.plan_result_subject(self.view.client, self.view.job)
+        if await journal.write_once(self.jetstream, subject, plan):
+            return plan
+        first = await journal.read_plan(self.jetstream, self.view.client, self.view.job)
+        return first or plan
+
+    async def _feed(self, recording: Recording, plan: Plan | None) -> None:
+        published = await self._still_queued() if plan else set()
+        if plan is None:
+            plan = await self._plan(recording)
+            if len(plan.windows) == 1:
+                # A single window is the same whoever cuts it, so it need not wait for the plan to be on disk.
+                await asyncio.gather(self._journal_plan(plan), self._publish(recording, plan, 0, self.record.options))
+                published.add(0)
+            else:
+                plan = await self._journal_plan(plan)
+            log.info(
+                "planned", job=self.view.job, trace=self._trace, windows=len(plan.windows), duration_s=plan.duration_s
+            )
+        with self.index.watch(self.view.job) as changed:
+            while not self._has_ended(plan):
+                changed.clear()
+                await self._publish_next(recording, plan, published)
+                if self._has_ended(plan):
+                    return
+                try:
+                    async with asyncio.timeout(RECHECK_S):
+                        await changed.wait()
+                except TimeoutError:
+                    published = await self._still_queued()
+
+    @property
+    def _trace(self) -> str:
+        return trace_id(self.record.traceparent)
+
+    def _has_ended(self, plan: Plan) -> bool:
+        failure = self.view.failure
+        if failure and failure.generation == self.generation and not self.view.is_final:
+            raise JobFailed(failure.reason, failure.message)
+        return self.view.is_final or len(self.view.done) >= len(plan.windows)
+
+    async def _publish_next(self, recording: Recording, plan: Plan, published: set[int]) -> None:
+        options = self.record.options
+        ahead = self.settings.windows_ahead
+        for index in next_windows(len(plan.windows), self.view.done, published, options, ahead):
+            await self._publish(recording, plan, index, await self._pinned(options, index))
+            published.add(index)
+
+    async def _pinned(self, options: TranscribeOptions, index: int) -> TranscribeOptions:
+        """The language that the first window was found to speak holds for the others."""
+        if options.language or index == 0:
+            return options
+        first = (await self._results([0])).get(0)
+        return options.model_copy(update={"language": first.language or None}) if first else options
+
+    async def _results(self, indexes: list[int]) -> dict[int, WindowResult]:
+        return await journal.read_results(self.jetstream, self.view.client, self.view.job, indexes)
+
+    async def _publish(self, recording: Recording, plan: Plan, index: int, options: TranscribeOptions) -> None:
+        span, view = plan.windows[index], self.view
+        pcm = recording.window(span)
+        if silent(pcm):
+            subject = names.window_result_subject(view.client, view.job, index)
+            await journal.write_once(
+                self.jetstream, subject, WindowResult(index=index, language=options.language or "")
+            )
+            return
+        prompt = options.prompt
+        if options.mode == "sequential" and index:
+            prompt = tail_of((await self._results([index - 1])).get(index - 1), prompt)
+        task = WindowTask(
+            job=view.job,
+            client=view.client,
+            index=index,
+            total=len(plan.windows),
+            start_s=span.start_s,
+            end_s=span.end_s,
+            options=options,
+            generation=self.generation,
+            prompt=prompt,
+            traceparent=self.record.traceparent,
+        )
+        await self.jetstream.publish(
+            names.window_subject(options.model, plan.class_, view.client, view.job, index),
+            pcm,
+            headers={"Whisper-Window": task.encode().decode()},
+        )
+
+    async def _still_queued(self) -> set[int]:
+        """What is neither done nor in the stream has been lost and is published again."""
+        subjects = await self.jetstream.subjects(
+            names.WINDOWS_STREAM, names.job_windows_filter(self.view.client, self.view.job)
+        )
+        return {int(subject.rsplit(".", 1)[1]) for subject in subjects} | self.view.done
+
+    async def _complete(self) -> None:
+        await self._queue_hook()
+        while not self.view.is_final:
+            if await journal.complete(self.jetstream, self.view):
+                log.info("completed", job=self.view.job, trace=self._trace)
+                return
+            await self._state_is_newer()
+
+    async def _fail(self, failure: JobFailed) -> None:
+        await self._queue_hook()
+        detail = self.view.failure
+        while not self.view.is_final:
+            if await journal.fail(
+                self.jetstream,
+                self.view,
+                failure.reason,
+                failure.message,
+                window=detail.index if detail else None,
+                attempts=detail.attempts if detail else 0,
+            ):
+                log.warning("failed", job=self.view.job, trace=self._trace, reason=failure.reason)
+                return
+            await self._state_is_newer()
+
+    async def _state_is_newer(self) -> None:
+        """A compare-and-set was refused: wait until the journal's newer state has reached this process."""
+        with self.index.watch(self.view.job) as changed:
+            try:
+                async with asyncio.timeout(1.0):
+                    await changed.wait()
+            except TimeoutError:
+                log.info("state not seen yet, trying again", job=self.view.job)
+
+    async def _queue_hook(self) -> None:
+        """Before the state is written, so that a crash between the two loses no webhook; it waits for the state."""
+        if self.record.callback_url is None:
+            return
+        hook = HookTask(
+            job=self.view.job, client=self.view.client, url=self.record.callback_url, generation=self.generation
+        )
+        await self.jetstream.publish(
+            names.hook_subject(self.view.client, self.view.job),
+            hook.encode(),
+            message_id=f"hook.{self.view.job}.{self.generation}",
+        )
+
+    async def _after_final(self) -> None:
+        state = self.view.state.state if self.view.state else "completed"
+        if state != "failed":
+            await journal.delete_audio(self.jetstream, self.view.client, self.view.job)

@@ -1,0 +1,172 @@
+"""The planner process: takes plan messages, runs their jobs, keeps the journal and the queue in step."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+
+import structlog
+
+from whisper_contracts import names
+from whisper_contracts.failures import FailureReason
+from whisper_contracts.messages import PlanTask
+from whisper_dispatcher import logs, probes
+from whisper_dispatcher.jetstream import topology
+from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
+from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
+from whisper_dispatcher.jetstream.tail import Tail
+from whisper_dispatcher.jobs import journal
+from whisper_dispatcher.jobs.index import JobIndex
+from whisper_dispatcher.planner.decode import Decoder
+from whisper_dispatcher.planner.hooks import HookSender
+from whisper_dispatcher.planner.job_run import JobRun
+from whisper_dispatcher.planner.maintenance import Maintenance
+from whisper_dispatcher.planner.settings import PlannerSettings
+
+log = structlog.get_logger()
+
+PULL_S = 5.0
+RECORD_WAIT_S = 5.0
+MAX_CRASHES = 5
+"""Deliveries after which a plan that fails for reasons unknown ends its job."""
+
+
+class Planner:
+    def __init__(self, settings: PlannerSettings, jetstream: JetStream) -> None:
+        self.settings = settings
+        self.jetstream = jetstream
+        self.index = JobIndex()
+        self.tail = Tail(jetstream, names.JOURNAL_STREAM, [names.JOB_SUBJECTS], self.index.apply)
+        self.decoder = Decoder(max_duration_s=settings.max_audio_s, workers=settings.decoders)
+        self.held: set[str] = set()
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        await topology.wait_for_streams(self.jetstream)
+        await self.decoder.start()
+        await self.tail.start()
+        hooks = HookSender(self.jetstream, self.index, allow_private=self.settings.callbacks_allow_private)
+        maintenance = Maintenance(self.jetstream, self.index, self.settings, self.held)
+        log.info("planner ready")
+        try:
+            async with asyncio.TaskGroup() as group:
+                background = [group.create_task(maintenance.run()), group.create_task(hooks.run())]
+                group.create_task(self._serve("interactive", self.settings.interactive_jobs))
+                group.create_task(self._serve("bulk", self.settings.bulk_jobs))
+                await self._stopping.wait()
+                for task in background:
+                    task.cancel()
+        finally:
+            await self.tail.stop()
+            await self.decoder.close()
+
+    def drain(self) -> None:
+        """Stop pulling and hand the held jobs to the next planner."""
+        self._stopping.set()
+
+    async def _serve(self, class_: names.Class, slots: int) -> None:
+        puller = Puller(self.jetstream, names.PLAN_STREAM, names.plan_consumer(class_))
+        await puller.start()
+        free = asyncio.Semaphore(slots)
+        held: set[asyncio.Task[None]] = set()
+        while not self._stopping.is_set():
+            await free.acquire()
+            delivery = await self._next(puller)
+            if delivery is None:
+                free.release()
+                continue
+            task = asyncio.create_task(self._hold(delivery))
+            held.add(task)
+            task.add_done_callback(held.discard)
+            task.add_done_callback(lambda _: free.release())
+        for task in held:
+            task.cancel()
+        await asyncio.gather(*held, return_exceptions=True)
+        await puller.stop()
+
+    async def _next(self, puller: Puller) -> Delivery | None:
+        pull = asyncio.create_task(puller.pull(expires_s=PULL_S))
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({pull, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not pull.done():
+                return None
+            return pull.result()
+        except QueueUnavailable:
+            await asyncio.sleep(0.2)
+            return None
+        finally:
+            for task in (pull, stop):
+                task.cancel()
+            await asyncio.gather(pull, stop, return_exceptions=True)
+
+    async def _hold(self, delivery: Delivery) -> None:
+        task = PlanTask.decode(delivery.data)
+        progress = asyncio.create_task(keep_in_progress(delivery, topology.PLAN_ACK_WAIT_S / 3))
+        self.held.add(task.job)
+        try:
+            await self._run(task, delivery)
+            await delivery.ack()
+        except asyncio.CancelledError:
+            await delivery.hand_back()
+            raise
+        except (QueueUnavailable, QueueFull) as error:
+            log.warning("job handed back", job=task.job, reason=str(error))
+            await delivery.hand_back(delay_s=1.0)
+        except Exception:
+            log.exception("planning failed", job=task.job, deliveries=delivery.deliveries)
+            await self._crashed(task, delivery)
+        finally:
+            self.held.discard(task.job)
+            progress.cancel()
+
+    async def _run(self, task: PlanTask, delivery: Delivery) -> None:
+        view = await self.index.wait_record(task.job, RECORD_WAIT_S)
+        if view is None or view.record is None:
+            # Erased meanwhile, or the journal is behind; the second is tried again.
+            if delivery.deliveries < MAX_CRASHES:
+                raise QueueUnavailable(f"no record of job {task.job} yet")
+            return
+        if view.is_final or view.generation > task.generation:
+            return
+        run = JobRun(
+            self.jetstream, self.index, self.decoder, self.settings, view, view.record, generation=task.generation
+        )
+        await run.run()
+
+    async def _crashed(self, task: PlanTask, delivery: Delivery) -> None:
+        view = self.index.get(task.job)
+        if view is None or delivery.deliveries < MAX_CRASHES:
+            await delivery.hand_back(delay_s=2.0**delivery.deliveries)
+            return
+        reason = FailureReason.INTERNAL
+        with suppress(QueueUnavailable):
+            await journal.fail(self.jetstream, view, reason, "The audio could not be planned. Requeue the job.")
+            await delivery.ack()
+
+
+async def serve(settings: PlannerSettings) -> None:
+    jetstream = await settings.connect("planner")
+    planner = Planner(settings, jetstream)
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, planner.drain)
+    listener = await probes.serve(
+        settings.probe_host,
+        settings.probe_port,
+        healthy=lambda: None,
+        ready=lambda: None if planner.tail.is_current else "The planner does not follow the journal: NATS is away.",
+    )
+    try:
+        await planner.run()
+    finally:
+        listener.close()
+        await jetstream.close()
+
+
+def main() -> None:
+    settings = PlannerSettings.load()
+    logs.configure("planner", as_json=settings.log_json)
+    asyncio.run(serve(settings))

@@ -1,0 +1,3 @@
+from whisper_dispatcher.worker.process import main
+
+main()

@@ -1,0 +1,37 @@
+"""Settings of the worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from whisper_dispatcher.settings import ProcessSettings
+from whisper_dispatcher.worker.golden import DEFAULT_MAX_WORD_ERROR_RATE
+
+
+class WorkerSettings(ProcessSettings):
+    model: str
+    """Canonical name: which queue is pulled."""
+    model_path: Path
+    whisper_server: Path
+    slots: int = Field(default=1, ge=1)
+    """whisper-servers on this device."""
+    threads: int = Field(default=2, ge=1)
+    language: str = "auto"
+    """Used where a job names none; a model whose name ends in .en speaks English whatever is set here."""
+    server_args: tuple[str, ...] = ()
+    probe_host: str = "127.0.0.1"
+    probe_port: int = 0
+    """0 = any free port."""
+    window_timeout_s: float = Field(default=120.0, gt=0)
+    drain_s: float = Field(default=60.0, ge=0)
+    """A running window may take this long to finish once the worker is told to stop."""
+    golden_clip: Path | None = None
+    """None: the bundled clip, where it fits the language."""
+    golden_text: str | None = None
+    golden_max_word_error_rate: float = DEFAULT_MAX_WORD_ERROR_RATE
+
+    @property
+    def server_language(self) -> str:
+        return "en" if self.model.endswith(".en") else self.language

@@ -1,0 +1,64 @@
+"""Where a slot's next window comes from: interactive work first, bulk work never starved."""
+
+from __future__ import annotations
+
+import asyncio
+
+from whisper_contracts import names
+from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.pull import Delivery, Puller
+
+LONG_POLL_S = 1.0
+BULK_FIRST_EVERY = 8
+"""Every eighth turn asks for bulk work first, so that a stream of notes does not starve it."""
+
+
+def asks_bulk_first(turn: int) -> bool:
+    return turn % BULK_FIRST_EVERY == BULK_FIRST_EVERY - 1
+
+
+class WindowSource:
+    """One slot's pulls. `next` may be cancelled: what still arrives is handed back."""
+
+    def __init__(self, jetstream: JetStream, model: str) -> None:
+        self._pullers = tuple(
+            Puller(jetstream, names.WINDOWS_STREAM, names.windows_consumer(model, class_)) for class_ in names.CLASSES
+        )
+        self._turn = 0
+
+    async def start(self) -> None:
+        for puller in self._pullers:
+            await puller.start()
+
+    async def stop(self) -> None:
+        for puller in self._pullers:
+            await puller.stop()
+
+    async def next(self) -> Delivery | None:
+        """A window, or None when none came within a second."""
+        order = self._pullers[::-1] if asks_bulk_first(self._turn) else self._pullers
+        self._turn += 1
+        for puller in order:
+            if delivery := await puller.pull():
+                return delivery
+        return await self._long_poll()
+
+    async def _long_poll(self) -> Delivery | None:
+        """Both classes at once; the one that comes second is handed back, which is no attempt."""
+        pulls = [asyncio.create_task(puller.pull(expires_s=LONG_POLL_S)) for puller in self._pullers]
+        try:
+            for finished in asyncio.as_completed(pulls):
+                if delivery := await finished:
+                    return delivery
+            return None
+        finally:
+            won = next((pull for pull in pulls if _has_delivery(pull)), None)
+            for pull in pulls:
+                pull.cancel()
+            for late in await asyncio.gather(*(pull for pull in pulls if pull is not won), return_exceptions=True):
+                if isinstance(late, Delivery):
+                    await late.hand_back()
+
+
+def _has_delivery(pull: asyncio.Task[Delivery | None]) -> bool:
+    return pull.done() and not pull.cancelled() and pull.exception() is None and pull.result() is not None

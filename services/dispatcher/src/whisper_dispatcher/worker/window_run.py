@@ -1,0 +1,167 @@
+"""One window: inference, then its result in the journal, then the ack. In that order, so that a crash repeats
+work and never loses it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from whisper_contracts import names
+from whisper_contracts.failures import SENTENCES, FailureReason, JobFailed
+from whisper_contracts.messages import BYTES_PER_SECOND, Attempt, WindowFailure, WindowResult, WindowTask
+from whisper_dispatcher.jetstream import topology
+from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
+from whisper_dispatcher.jetstream.pull import Delivery, keep_in_progress
+from whisper_dispatcher.jobs import journal, retry
+from whisper_dispatcher.logs import trace_id
+from whisper_dispatcher.transcript.server_response import parse_verbose_json
+from whisper_dispatcher.worker.inference_form import InferenceOptions
+from whisper_dispatcher.worker.whisper_server import WhisperServer
+
+log = structlog.get_logger()
+
+JOURNAL_RETRY_S = 0.5
+WINDOWS = Counter("whisperfleet_windows_total", "Windows this worker has settled.", ["outcome"])
+INFERENCE = Histogram("whisperfleet_inference_seconds", "Time of one inference.")
+
+
+@dataclass
+class WindowRun:
+    jetstream: JetStream
+    delivery: Delivery
+    task: WindowTask
+    timeout_s: float
+    rng: random.Random
+
+    @classmethod
+    def of(cls, jetstream: JetStream, delivery: Delivery, timeout_s: float, rng: random.Random) -> WindowRun:
+        return cls(jetstream, delivery, WindowTask.decode(delivery.headers["Whisper-Window"]), timeout_s, rng)
+
+    async def run(self, server: WhisperServer, cancelled: asyncio.Event) -> None:
+        progress = asyncio.create_task(keep_in_progress(self.delivery, topology.WINDOW_ACK_WAIT_S / 3))
+        try:
+            await self._run(server, cancelled)
+        except QueueUnavailable as error:
+            # Before inference: nothing is lost by leaving the message to its ack wait.
+            log.warning("window left to the queue", job=self.task.job, window=self.task.index, reason=str(error))
+        finally:
+            progress.cancel()
+
+    async def _run(self, server: WhisperServer, cancelled: asyncio.Event) -> None:
+        attempts = 0
+        if self.delivery.deliveries > 1:
+            known = await self._attempts_before()
+            if known is None:
+                await self.delivery.ack()
+                return
+            attempts = known
+        try:
+            if self.delivery.deliveries - attempts > retry.MAX_DELIVERIES:
+                raise JobFailed(FailureReason.INTERNAL, "Every worker that took this part of the audio died of it.")
+            result = await self._infer(server, cancelled)
+        except JobFailed as failure:
+            await self._failed(failure, attempts + 1)
+            return
+        if result is None:
+            log.info("window cancelled", job=self.task.job, window=self.task.index)
+            WINDOWS.labels("cancelled").inc()
+            await self.delivery.ack()
+            return
+        await self._write(names.window_result_subject(self.task.client, self.task.job, self.task.index), result)
+        WINDOWS.labels("done").inc()
+        await self.delivery.ack()
+
+    async def _attempts_before(self) -> int | None:
+        """How often the window has failed in this generation; None when its result is there already."""
+        task = self.task
+        if await journal.read_results(self.jetstream, task.client, task.job, [task.index]):
+            return None
+        stored = await self.jetstream.get_last(
+            names.JOURNAL_STREAM, names.attempt_subject(task.client, task.job, task.index)
+        )
+        attempt = Attempt.decode(stored.data) if stored else None
+        return attempt.attempts if attempt and attempt.generation == task.generation else 0
+
+    async def _infer(self, server: WhisperServer, cancelled: asyncio.Event) -> WindowResult | None:
+        """None: the job was cancelled. Closing the request makes whisper-server stop."""
+        pcm, options = self.delivery.data, self.task.options
+        began = time.monotonic()
+        inference = asyncio.create_task(
+            server.inference(
+                pcm,
+                InferenceOptions(
+                    language=options.language,
+                    translate=options.task == "translate",
+                    prompt=self.task.prompt or options.prompt,
+                    temperature=options.temperature,
+                    words=options.words,
+                ),
+                self.timeout_s,
+            )
+        )
+        stop = asyncio.create_task(cancelled.wait())
+        try:
+            await asyncio.wait({inference, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not inference.done():
+                return None
+            response = parse_verbose_json(
+                inference.result(), offset_s=self.task.start_s, window_s=len(pcm) / BYTES_PER_SECOND
+            )
+        finally:
+            for task in (inference, stop):
+                task.cancel()
+            await asyncio.gather(inference, stop, return_exceptions=True)
+        spent_s = time.monotonic() - began
+        INFERENCE.observe(spent_s)
+        return WindowResult(
+            index=self.task.index,
+            language=response.language or options.language or "",
+            segments=response.segments,
+            inference_s=round(spent_s, 4),
+        )
+
+    async def _failed(self, failure: JobFailed, attempts: int) -> None:
+        task = self.task
+        decision = retry.decide(failure.reason, attempts, self.rng)
+        facts = {"job": task.job, "window": task.index, "reason": failure.reason, "attempts": attempts}
+        trace = trace_id(task.traceparent)
+        if isinstance(decision, retry.TryAgain):
+            log.warning("window failed, will be tried again", trace=trace, delay_s=round(decision.delay_s, 2), **facts)
+            attempt = Attempt(
+                generation=task.generation,
+                attempts=attempts,
+                reason=failure.reason,
+                message=failure.message,
+                retry_at=time.time() + decision.delay_s,
+            )
+            await self.jetstream.publish(names.attempt_subject(task.client, task.job, task.index), attempt.encode())
+            WINDOWS.labels("retried").inc()
+            await self.delivery.hand_back(delay_s=decision.delay_s)
+            return
+        log.error("window given up", trace=trace, **facts)
+        lost = WindowFailure(
+            generation=task.generation,
+            index=task.index,
+            attempts=attempts,
+            reason=failure.reason,
+            message=failure.message or SENTENCES[failure.reason],
+        )
+        await self.jetstream.publish(names.failure_subject(task.client, task.job, task.index), lost.encode())
+        WINDOWS.labels("failed").inc()
+        await self.delivery.ack()
+
+    async def _write(self, subject: str, result: WindowResult) -> None:
+        """The inference is paid for: wait for NATS rather than do it again."""
+        while True:
+            with suppress(QueueUnavailable, QueueFull):
+                await journal.write_once(self.jetstream, subject, result)
+                return
+            log.warning("result not stored yet", job=self.task.job, window=self.task.index)
+            await asyncio.sleep(JOURNAL_RETRY_S)
