@@ -1,0 +1,1 @@
+"""What was said: parsing a server's answer, merging windows, rendering. Values in, values out, no I/O."""
