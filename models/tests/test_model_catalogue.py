@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from whisper_models.bundled import NotBundled, demo_model_path
 from whisper_models.catalogue import DEMO, UnknownModel, catalogue, find, known_file, model_url
 from whisper_models.checksums import has_known_checksum

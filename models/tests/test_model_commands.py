@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from typer.testing import CliRunner
+
 from whisper_models.bundled import demo_model_path
 from whisper_models.catalogue import UnknownModel
 from whisper_models.cli import app

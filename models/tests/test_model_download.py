@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from whisper_models.catalogue import CatalogueModel
 from whisper_models.download import DownloadFailed, DownloadPolicy, DownloadReason, download_model, retry_delay_s
 

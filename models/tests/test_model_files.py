@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from whisper_models.bundled import demo_model_path
 from whisper_models.catalogue import DEMO
 from whisper_models.ggml import InvalidModelFile, check_model_file, is_multilingual
