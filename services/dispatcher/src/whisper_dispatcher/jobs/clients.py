@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 
 from whisper_contracts import names
 from whisper_contracts.messages import ClientRecord
-
 from whisper_dispatcher.jetstream import buckets
 from whisper_dispatcher.jetstream.connection import JetStream
 

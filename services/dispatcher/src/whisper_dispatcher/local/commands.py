@@ -1,0 +1,115 @@
+"""How the four kinds of child are started: arguments and environment."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisper_dispatcher.local.data_folder import DataFolder
+from whisper_dispatcher.local.nats_server import Role
+from whisper_dispatcher.local.processes import Command
+from whisper_dispatcher.settings import PREFIX
+
+HOST = "127.0.0.1"
+NATS_DRAIN_S = 10.0
+GATEWAY_DRAIN_S = 20.0
+PLANNER_DRAIN_S = 20.0
+WORKER_DRAIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    nats: int
+    http: int
+    planner_probe: int
+    worker_probe: int
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What the worker serves and with what."""
+
+    model: str
+    """Canonical name."""
+    model_path: Path
+    whisper_server: Path
+    servers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    nats_url: str
+    passwords: Mapping[Role, str]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return int(listener.getsockname()[1])
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def threads_per_server(cores: int, servers: int) -> int:
+    return max(1, cores // servers)
+
+
+def nats_command(folder: DataFolder, binary: Path) -> Command:
+    return Command(
+        name="nats-server",
+        argv=(str(binary), "--config", str(folder.nats_config)),
+        env=_inherited(os.environ),
+        log=folder.logs / "nats-server.log",
+        drain_s=NATS_DRAIN_S,
+    )
+
+
+def gateway_command(folder: DataFolder, access: Access, ports: Ports) -> Command:
+    own = {"HOST": HOST, "PORT": str(ports.http)}
+    return _python("gateway", folder, access, own, GATEWAY_DRAIN_S)
+
+
+def planner_command(folder: DataFolder, access: Access, ports: Ports) -> Command:
+    own = {"WORK_DIR": str(folder.work), "PROBE_PORT": str(ports.planner_probe)}
+    return _python("planner", folder, access, own, PLANNER_DRAIN_S)
+
+
+def worker_command(folder: DataFolder, access: Access, ports: Ports, speech: Speech) -> Command:
+    own = {
+        "MODEL": speech.model,
+        "MODEL_PATH": str(speech.model_path),
+        "WHISPER_SERVER": str(speech.whisper_server),
+        "SLOTS": str(speech.servers),
+        "THREADS": str(threads_per_server(os.cpu_count() or 1, speech.servers)),
+        "PROBE_PORT": str(ports.worker_probe),
+    }
+    return _python("worker", folder, access, own, WORKER_DRAIN_S)
+
+
+def _python(role: Role, folder: DataFolder, access: Access, own: dict[str, str], drain_s: float) -> Command:
+    nats = {"NATS_URL": access.nats_url, "NATS_USER": role, "NATS_PASSWORD": access.passwords[role]}
+    return Command(
+        name=role,
+        argv=(sys.executable, "-m", f"whisper_dispatcher.{role}"),
+        env=_inherited(os.environ) | {PREFIX + name: value for name, value in (nats | own).items()},
+        log=folder.logs / f"{role}.log",
+        drain_s=drain_s,
+    )
+
+
+def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """The user's own settings stay, except how to reach another NATS and another gateway's key."""
+    void = (PREFIX + "NATS_", PREFIX + "API_KEY", PREFIX + "URL")
+    return {name: value for name, value in environment.items() if not name.startswith(void)}

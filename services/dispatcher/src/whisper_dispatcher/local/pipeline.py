@@ -1,0 +1,197 @@
+"""Start and stop of the whole pipeline: nats-server, gateway, planner, worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from whisper_contracts import names
+from whisper_contracts.messages import ModelRecord
+from whisper_dispatcher.jetstream import buckets, topology
+from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jobs.clients import Quotas, register_key
+from whisper_dispatcher.local import commands
+from whisper_dispatcher.local.commands import HOST, Access, Ports, Speech
+from whisper_dispatcher.local.data_folder import DataFolder, Queue
+from whisper_dispatcher.local.nats_server import server_config, syncs_every_write
+from whisper_dispatcher.local.processes import Child, describe_exit, log_tail
+
+POLL_S = 0.05
+NATS_START_S = 60.0
+"""A store with many messages is read at the start."""
+PIPELINE_START_S = 600.0
+"""Large models take minutes to load."""
+DEATHS_AT_START = 3
+
+LOCAL_CLIENT = "whisperfleet up"
+
+
+class StartFailed(Exception):
+    """The sentence says which part did not start; its last log lines follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    folder: DataFolder
+    queue: Queue
+    ports: Ports
+    speech: Speech
+    nats_binary: Path
+    tell: Callable[[str], None]
+    children: list[Child] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.ports.http}"
+
+    @property
+    def nats_url(self) -> str:
+        return f"nats://{HOST}:{self.ports.nats}"
+
+    @property
+    def worker_probe_url(self) -> str:
+        return f"http://{HOST}:{self.ports.worker_probe}"
+
+    @property
+    def planner_probe_url(self) -> str:
+        return f"http://{HOST}:{self.ports.planner_probe}"
+
+    async def start(self) -> None:
+        """Returns once a job would be taken and worked on. Raises StartFailed."""
+        await self._start_nats()
+        await self._fill_queue()
+        access = Access(self.nats_url, self.queue.passwords)
+        for command in (
+            commands.worker_command(self.folder, access, self.ports, self.speech),
+            commands.planner_command(self.folder, access, self.ports),
+            commands.gateway_command(self.folder, access, self.ports),
+        ):
+            await self._start(Child(command, self.tell))
+        await self._until_ready()
+
+    async def _start(self, child: Child) -> None:
+        self.children.append(child)
+        await child.start()
+
+    async def _start_nats(self) -> None:
+        config = server_config(
+            port=self.ports.nats,
+            store=self.folder.store,
+            limits=self.queue.limits,
+            passwords=self.queue.passwords,
+            models=(self.speech.model,),
+        )
+        self.folder.nats_config.touch(mode=0o600)
+        self.folder.nats_config.write_text(config)
+        await self._start(Child(commands.nats_command(self.folder, self.nats_binary), self.tell))
+        async with self._start_limit(NATS_START_S):
+            while not await _accepts(self.ports.nats):
+                self._raise_if_dying()
+                await asyncio.sleep(POLL_S)
+        if not await syncs_every_write(self.nats_url, self.queue.passwords["system"]):
+            raise StartFailed("nats-server does not sync every write, so accepted jobs could be lost.")
+
+    async def _fill_queue(self) -> None:
+        """Streams, the model and a client, before anybody asks for them."""
+        jetstream = await self.admin()
+        try:
+            await topology.ensure_streams(jetstream, self.queue.limits)
+            await topology.ensure_model(jetstream, self.speech.model)
+            await _register_model(jetstream, self.speech.model)
+            await register_key(jetstream, self.queue.api_key, LOCAL_CLIENT, Quotas(operator=True))
+        finally:
+            await jetstream.close()
+
+    async def admin(self) -> JetStream:
+        return await JetStream.connect(
+            self.nats_url, name="whisperfleet admin", user="admin", password=self.queue.passwords["admin"]
+        )
+
+    async def _until_ready(self) -> None:
+        async with self._start_limit(PIPELINE_START_S), httpx.AsyncClient(timeout=5) as http:
+            for url in (self.url, self.worker_probe_url, self.planner_probe_url):
+                while not await _is_ready(http, url):
+                    self._raise_if_dying()
+                    await asyncio.sleep(POLL_S)
+
+    @asynccontextmanager
+    async def _start_limit(self, limit_s: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(limit_s):
+                yield
+        except TimeoutError:
+            raise StartFailed(f"The pipeline was not ready within {limit_s:g} s. {self._logs_hint()}") from None
+
+    def _raise_if_dying(self) -> None:
+        for child in self.children:
+            if child.deaths_in_a_row >= DEATHS_AT_START:
+                tail = "\n".join(log_tail(child.command.log))
+                raise StartFailed(
+                    f"{child.command.name} {describe_exit(child.last_exit)} at every start. Its last lines:\n{tail}"
+                )
+
+    def _logs_hint(self) -> str:
+        return f"The logs are in {self.folder.logs} (choose a folder with --data to keep them)."
+
+    async def stop(self) -> None:
+        """In the order of the data: no new jobs, windows finished, plans put down, and the queue last."""
+        for name in ("gateway", "worker", "planner", "nats-server"):
+            for child in self.children:
+                if child.command.name == name:
+                    await child.stop()
+
+    async def kill(self) -> None:
+        await asyncio.gather(*(child.kill() for child in self.children))
+
+
+def choose_ports(http_port: int) -> Ports:
+    """http_port: 0 = any free one. Raises StartFailed when it is taken."""
+    if http_port and not commands.is_free(http_port):
+        raise StartFailed(f"Port {http_port} is taken. Choose another with --port, or 0 for any free one.")
+    return Ports(
+        nats=commands.free_port(),
+        http=http_port or commands.free_port(),
+        planner_probe=commands.free_port(),
+        worker_probe=commands.free_port(),
+    )
+
+
+def model_record(model: str, at: float) -> ModelRecord:
+    """The one model of this machine; the names that OpenAI's clients send mean it too."""
+    return ModelRecord(
+        name=model,
+        aliases=("whisper-1",),
+        languages=("en",) if model.endswith(".en") else (),
+        default=True,
+        created_at=at,
+    )
+
+
+async def _register_model(jetstream: JetStream, model: str) -> None:
+    """A model of an earlier start is taken out: no worker serves it, and its jobs would wait for ever."""
+    for key in await buckets.entries(jetstream, names.MODELS_BUCKET):
+        if key != names.token(model):
+            await buckets.delete(jetstream, names.MODELS_BUCKET, key)
+    await buckets.put(jetstream, names.MODELS_BUCKET, names.token(model), model_record(model, time.time()).encode())
+
+
+async def _accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(HOST, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _is_ready(http: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await http.get(f"{url}/readyz")).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
