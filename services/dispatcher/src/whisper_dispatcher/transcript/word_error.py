@@ -8,7 +8,7 @@ import unicodedata
 from whisper_dispatcher.transcript.languages import is_spaceless
 
 # "don't" and "x-ray" are one word each, with or without the mark.
-_INSIDE_A_WORD = re.compile(r"(?<=\w)['’‑-](?=\w)")  # noqa: RUF001 - typographic marks are meant
+_INSIDE_A_WORD = re.compile(r"(?<=\w)['’‑-](?=\w)")
 
 
 def word_error_rate(expected: str, got: str) -> float:
