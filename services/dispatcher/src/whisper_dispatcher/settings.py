@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from whisper_dispatcher import logs, tracing
 from whisper_dispatcher.jetstream.connection import JetStream
 
 PREFIX = "WHISPERFLEET_"
@@ -24,6 +25,8 @@ class ProcessSettings(BaseSettings):
     nats_password: str | None = None
     nats_credentials: Path | None = None
     log_json: bool = False
+    otlp_endpoint: str | None = None
+    """OTLP/HTTP collector for traces, such as http://127.0.0.1:4318; needs the extra `telemetry`."""
 
     @classmethod
     def load(cls) -> Self:
@@ -35,6 +38,14 @@ class ProcessSettings(BaseSettings):
                 variable = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
                 sys.stderr.write(f"{variable}: {problem['msg']} (got {problem['input']!r})\n")
             sys.exit(2)
+
+    def start_reporting(self, process: str) -> None:
+        """Logs, and traces where they are asked for."""
+        logs.configure(process, as_json=self.log_json)
+        try:
+            tracing.configure(process, self.otlp_endpoint)
+        except tracing.TelemetryMissing as error:
+            sys.exit(str(error))
 
     async def connect(self, name: str) -> JetStream:
         return await JetStream.connect(

@@ -23,6 +23,7 @@ from whisper_contracts.messages import (
     WindowSpan,
     WindowTask,
 )
+from whisper_dispatcher import tracing
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView
@@ -53,7 +54,8 @@ class JobRun:
     async def run(self) -> None:
         """Returns when the job is final. Raises QueueUnavailable; may be cancelled at any point."""
         try:
-            await self._transcribe()
+            with tracing.span("job", self.record.traceparent, job=self.view.job, generation=self.generation):
+                await self._transcribe()
         except JobFailed as failure:
             await self._fail(failure)
         await self._after_final()

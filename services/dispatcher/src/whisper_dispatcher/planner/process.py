@@ -11,7 +11,7 @@ import structlog
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import PlanTask
-from whisper_dispatcher import logs, probes
+from whisper_dispatcher import probes
 from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
@@ -168,5 +168,5 @@ async def serve(settings: PlannerSettings) -> None:
 
 def main() -> None:
     settings = PlannerSettings.load()
-    logs.configure("planner", as_json=settings.log_json)
+    settings.start_reporting("planner")
     asyncio.run(serve(settings))

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 from prometheus_client import Gauge
 
 from whisper_contracts import names
-from whisper_dispatcher import logs, probes
+from whisper_dispatcher import probes
 from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
@@ -155,5 +155,5 @@ def _stop(worker: Worker, running: asyncio.Task[None]) -> None:
 
 def main() -> None:
     settings = WorkerSettings.load()
-    logs.configure("worker", as_json=settings.log_json)
+    settings.start_reporting("worker")
     raise SystemExit(asyncio.run(serve(settings)))

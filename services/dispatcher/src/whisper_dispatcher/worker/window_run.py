@@ -15,6 +15,7 @@ from prometheus_client import Counter, Histogram
 from whisper_contracts import names
 from whisper_contracts.failures import SENTENCES, FailureReason, JobFailed
 from whisper_contracts.messages import BYTES_PER_SECOND, Attempt, WindowFailure, WindowResult, WindowTask
+from whisper_dispatcher import tracing
 from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
@@ -65,7 +66,8 @@ class WindowRun:
         try:
             if self.delivery.deliveries - attempts > retry.MAX_DELIVERIES:
                 raise JobFailed(FailureReason.INTERNAL, "Every worker that took this part of the audio died of it.")
-            result = await self._infer(server, cancelled)
+            with tracing.span("window", self.task.traceparent, job=self.task.job, window=self.task.index):
+                result = await self._infer(server, cancelled)
         except JobFailed as failure:
             await self._failed(failure, attempts + 1)
             return
