@@ -82,6 +82,9 @@ class Worker:
                 delivery = await self._next(source)
                 if delivery is None:
                     continue
+                if not server.is_alive:  # it died while this slot waited for work
+                    await delivery.hand_back()
+                    continue
                 run = WindowRun.of(self.jetstream, delivery, self.settings.window_timeout_s, rng)
                 cancelled = asyncio.Event()
                 self._running.setdefault(run.task.job, set()).add(cancelled)
