@@ -115,6 +115,9 @@ class JobIndex:
         view = self._jobs.get(job)
         return view if view and (client is None or view.client == client) else None
 
+    def is_erased(self, job: str) -> bool:
+        return job in self._tombstones
+
     def jobs(self, client: str | None = None) -> list[JobView]:
         """Newest first."""
         views = [v for v in self._jobs.values() if v.record and (client is None or v.client == client)]
