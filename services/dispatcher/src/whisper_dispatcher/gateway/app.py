@@ -8,7 +8,15 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from whisper_dispatcher.gateway import api_docs, errors, job_routes, probe_routes, transcribe_routes
+from whisper_dispatcher.gateway import (
+    api_docs,
+    dead_letter_routes,
+    errors,
+    job_routes,
+    openai_routes,
+    probe_routes,
+    transcribe_routes,
+)
 from whisper_dispatcher.gateway.edge import Edge
 from whisper_dispatcher.gateway.gateway import Gateway
 
@@ -22,7 +30,7 @@ def create_app(gateway: Gateway) -> ASGIApp:
 
     app = FastAPI(title="Whisperfleet", description="Speech to text on your own machines.", lifespan=lifespan)
     app.state.gateway = gateway
-    for routes in (transcribe_routes, job_routes, probe_routes):
+    for routes in (transcribe_routes, openai_routes, job_routes, dead_letter_routes, probe_routes):
         app.include_router(routes.router)
     errors.install(app)
     api_docs.install(app)

@@ -11,12 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from whisper_contracts.failures import SENTENCES, FailureReason
+from whisper_dispatcher.gateway.lingering import LingeringResponse
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 from whisper_dispatcher.jobs.index import JobView
 
 QUEUE_FULL_RETRY_S = 10
 UNAVAILABLE_RETRY_S = 2
-DISCARD_LIMIT_BYTES = 1024 * 1024
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -122,11 +122,10 @@ def install(app: FastAPI) -> None:
 
 
 async def _on_error(request: Request, error: Exception) -> JSONResponse:
-    response = as_api_error(error, request).response()
-    if _unread_bytes(request) > DISCARD_LIMIT_BYTES:
-        # Otherwise the server would read on to the end of the upload only to throw it away.
-        response.headers["connection"] = "close"
-    return response
+    problem = as_api_error(error, request)
+    if _has_unread_body(request):
+        return LingeringResponse(problem.body(), problem.status, problem.headers)
+    return problem.response()
 
 
 def as_api_error(error: Exception, request: Request) -> ApiError:
@@ -160,8 +159,7 @@ def internal_error() -> ApiError:
     )
 
 
-def _unread_bytes(request: Request) -> float:
-    if request.method not in ("POST", "PUT") or request.scope.get("whisper.body_read"):
-        return 0
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdigit() else float("inf" if "transfer-encoding" in request.headers else 0)
+def _has_unread_body(request: Request) -> bool:
+    if request.scope.get("whisper.body_read"):
+        return False
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers

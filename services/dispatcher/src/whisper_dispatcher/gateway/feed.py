@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,13 +16,36 @@ from whisper_dispatcher.jobs.index import JobIndex
 
 log = structlog.get_logger()
 
-MAX_WAITING_EVENTS = 10_000
+
+class Listener:
+    """The messages of one job since the listening began, in order."""
+
+    def __init__(self) -> None:
+        self._messages: deque[Stored] = deque()
+        self._arrived = asyncio.Event()
+
+    def put(self, stored: Stored) -> None:
+        self._messages.append(stored)
+        self._arrived.set()
+
+    def empty(self) -> bool:
+        return not self._messages
+
+    async def wait(self) -> None:
+        """Until there is one. Takes none away, so that it can be cancelled."""
+        await self._arrived.wait()
+
+    def get(self) -> Stored:
+        stored = self._messages.popleft()
+        if not self._messages:
+            self._arrived.clear()
+        return stored
 
 
 class JobFeed:
     def __init__(self, index: JobIndex) -> None:
         self._index = index
-        self._listeners: dict[str, set[asyncio.Queue[Stored]]] = {}
+        self._listeners: dict[str, set[Listener]] = {}
 
     def apply(self, stored: Stored) -> None:
         try:
@@ -31,18 +55,16 @@ class JobFeed:
             log.error("a journal message cannot be read", subject=stored.subject, error=type(error).__name__)
             return
         _, job, _, _ = parse_job_subject(stored.subject)
-        for queue in self._listeners.get(job, ()):
-            if queue.qsize() < MAX_WAITING_EVENTS:
-                queue.put_nowait(stored)
+        for listener in self._listeners.get(job, ()):
+            listener.put(stored)
 
     @contextmanager
-    def listen(self, job: str) -> Iterator[asyncio.Queue[Stored]]:
-        """Every journal message of the job from now on."""
-        queue: asyncio.Queue[Stored] = asyncio.Queue()
-        self._listeners.setdefault(job, set()).add(queue)
+    def listen(self, job: str) -> Iterator[Listener]:
+        listener = Listener()
+        self._listeners.setdefault(job, set()).add(listener)
         try:
-            yield queue
+            yield listener
         finally:
-            self._listeners[job].discard(queue)
+            self._listeners[job].discard(listener)
             if not self._listeners[job]:
                 del self._listeners[job]

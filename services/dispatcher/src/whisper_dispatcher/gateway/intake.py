@@ -55,6 +55,7 @@ async def take_upload(
                 filename=form.filename or "",
                 callback_url=options.callback_url(form, allow_private=gateway.settings.callbacks_allow_private),
                 traceparent=request.scope["whisper.traceparent"],
+                is_retry=request.headers.get("x-stainless-retry-count", "0") != "0",
             )
             submitter = Submitter(gateway.jetstream, gateway.index)
             submit = submitter.submit_keyed if key else submitter.submit_or_join

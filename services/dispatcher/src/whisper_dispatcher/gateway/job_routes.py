@@ -8,14 +8,15 @@ import structlog
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
-from whisper_dispatcher.gateway import api_docs, errors
+from whisper_dispatcher.gateway import api_docs, errors, sse
 from whisper_dispatcher.gateway.auth import authenticate
+from whisper_dispatcher.gateway.events import job_events
 from whisper_dispatcher.gateway.formats import respond
 from whisper_dispatcher.gateway.gateway import gateway_of
 from whisper_dispatcher.gateway.intake import take_upload
 from whisper_dispatcher.gateway.job_view import accepted_response, job_json, not_done, own_job
 from whisper_dispatcher.gateway.options import ResponseFormat
-from whisper_dispatcher.gateway.waiting import transcript_of
+from whisper_dispatcher.gateway.transcripts import transcript_of
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.transcript.render import Granularity
 
@@ -71,6 +72,22 @@ async def get_result(
     transcript = await transcript_of(gateway.jetstream, view)
     wanted: tuple[Granularity, ...] = ("segment", "word") if view.record.options.words else ()
     return respond(transcript, format, task=view.record.options.task, granularities=wanted)
+
+
+@router.get("/{job}/events", summary="A job's events, as they come")
+async def get_events(request: Request, job: str) -> Response:
+    """Server-sent events: accepted, planned, window, attempt, requeued, completed, failed, cancelled.
+
+    Their id is a number that grows; `Last-Event-ID` resumes after it. 204 when nothing more will come.
+    """
+    gateway = gateway_of(request)
+    client = authenticate(gateway, request)
+    view = own_job(gateway, job, client.client)
+    last_id = request.headers.get("last-event-id", "")
+    after = int(last_id) if last_id.isdecimal() else 0
+    if view.is_final and after >= view.state_sequence:
+        return Response(status_code=204)
+    return sse.event_stream(job_events(gateway, view, after), job)
 
 
 @router.delete("/{job}", summary="Cancel a running job, or erase a finished one")

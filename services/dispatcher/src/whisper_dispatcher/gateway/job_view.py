@@ -59,6 +59,18 @@ def own_job(gateway: Gateway, job: str, client: str) -> JobView:
     return view
 
 
+def still_running(job: str, *, draining: bool) -> ApiError:
+    """Sending the same upload again joins the job."""
+    why = "The gateway is shutting down" if draining else "The limit for waiting is over"
+    return ApiError(
+        503 if draining else 504,
+        f"{why}, and job {job} is still under way. Ask {job_url(job)} for it, or send the same file again to wait on.",
+        code="job_still_running",
+        retry=True,
+        headers={"Retry-After": "1", "Location": job_url(job), "x-job-id": job},
+    )
+
+
 def not_done(job: str) -> ApiError:
     return ApiError(
         409,

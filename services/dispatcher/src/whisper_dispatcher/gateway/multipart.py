@@ -100,7 +100,9 @@ class FormReader:
     def _on_part_begin(self) -> None:
         self._parts += 1
         if self._parts > MAX_PARTS:
-            raise bad_request(f"The form has more than {MAX_PARTS} parts. Send one file and its options.", code="form")
+            raise bad_request(
+                f"The form has more than {MAX_PARTS} parts. Send one file and its options.", code="too_many_parts"
+            )
         self._part = _Part()
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:

@@ -38,6 +38,8 @@ class Submission:
     filename: str = ""
     callback_url: str | None = None
     traceparent: str = ""
+    is_retry: bool = False
+    """The client says that it sends this again, having lost the first answer: a completed job is joined too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Submitter:
         """An identical upload of the client that is still running is joined."""
         subject = names.upload_subject(submission.client, upload_digest(upload.sha256, submission))
         claim = await self._read_claim(subject)
-        if await self._is_running(submission.client, claim.job):
+        if await self._is_joinable(submission, claim.job):
             await upload.abort()
             return _joined(claim.job, submission)
         await upload.commit()
@@ -74,7 +76,7 @@ class Submitter:
         won = await self._store(record, upload, claim)
         if not won:
             other = await self._read_claim(subject)
-            if other.job != record.job and await self._is_running(submission.client, other.job):
+            if other.job != record.job and await self._is_joinable(submission, other.job):
                 await self._take_back(record)
                 return _joined(other.job, submission)
         return _accepted(record)
@@ -146,15 +148,13 @@ class Submitter:
         stored = await self._jetstream.get_last(names.JOURNAL_STREAM, subject)
         return _Claim(subject, str(json.loads(stored.data)["job"]), stored.sequence) if stored else _Claim(subject)
 
-    async def _is_running(self, client: str, job: str) -> bool:
-        if not job:
+    async def _is_joinable(self, submission: Submission, job: str) -> bool:
+        if not job or self._index.is_erased(job):
             return False
-        view = self._index.get(job, client)
+        view = self._index.get(job, submission.client)
         if view and view.record:
-            return not view.is_final
-        if self._index.is_erased(job):
-            return False
-        return await self._await_record(client, job) is not None
+            return not view.is_final or (submission.is_retry and view.name == "completed")
+        return await self._await_record(submission.client, job) is not None
 
     async def _await_record(self, client: str, job: str) -> JobRecord | None:
         deadline = time.monotonic() + CLAIM_SETTLES_S

@@ -10,7 +10,8 @@ from whisper_dispatcher.gateway.gateway import gateway_of
 from whisper_dispatcher.gateway.intake import take_upload
 from whisper_dispatcher.gateway.job_view import accepted_response
 from whisper_dispatcher.gateway.multipart import Form
-from whisper_dispatcher.gateway.waiting import transcript_of, wait_final
+from whisper_dispatcher.gateway.transcripts import transcript_of
+from whisper_dispatcher.gateway.waiting import wait_final
 
 router = APIRouter(tags=["transcribe"])
 

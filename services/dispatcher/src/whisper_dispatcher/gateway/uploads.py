@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 
@@ -77,10 +78,15 @@ def check_length(request: Request, max_bytes: int) -> None:
 
 async def read_form(request: Request, upload: AudioUpload) -> Form:
     """Reads the whole body; the file goes into `upload`."""
-    form = await FormReader(request.headers.get("content-type", "")).read(request.stream(), upload)
-    request.scope["whisper.body_read"] = True
+    form = await FormReader(request.headers.get("content-type", "")).read(_body(request), upload)
     if form.filename is None:
         raise bad_request("The form has no part named 'file'. Send the audio in it.", code="no_file", param="file")
     if upload.size_bytes == 0:
         raise bad_request("The file is empty. Send one that has audio in it.", code="empty_file", param="file")
     return form
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    async for chunk in request.stream():
+        yield chunk
+    request.scope["whisper.body_read"] = True
