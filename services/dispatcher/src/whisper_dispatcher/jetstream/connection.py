@@ -53,7 +53,7 @@ class JetStream:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self._reconnect_listeners: list[Callable[[], Awaitable[None]]] = []
+        self._disconnect_listeners: list[Callable[[], None]] = []
 
     @classmethod
     async def connect(
@@ -100,15 +100,16 @@ class JetStream:
         log.warning("nats error", error=str(error) or type(error).__name__)
 
     async def _on_disconnect(self) -> None:
-        log.warning("nats disconnected")
+        if not self.client.is_closed:  # our own close is no news
+            log.warning("nats disconnected")
+        for listener in list(self._disconnect_listeners):
+            listener()
 
     async def _on_reconnect(self) -> None:
         log.info("nats reconnected")
-        for listener in list(self._reconnect_listeners):
-            await listener()
 
-    def on_reconnect(self, listener: Callable[[], Awaitable[None]]) -> None:
-        self._reconnect_listeners.append(listener)
+    def on_disconnect(self, listener: Callable[[], None]) -> None:
+        self._disconnect_listeners.append(listener)
 
     @property
     def is_connected(self) -> bool:
@@ -183,6 +184,8 @@ class JetStream:
         return found
 
     async def _multi_get(self, stream: str, subjects: list[str]) -> list[Stored]:
+        if not self.client.is_connected:
+            raise QueueUnavailable("NATS is away")
         inbox = self.client.new_inbox()
         messages: list[Stored] = []
         try:
