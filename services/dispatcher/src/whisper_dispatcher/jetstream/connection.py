@@ -30,6 +30,8 @@ log = structlog.get_logger()
 REQUEST_TIMEOUT_S = 5.0
 MULTI_GET_MAX_SUBJECTS = 1000
 """The server refuses a batch direct get that matches more than 1,024 subjects."""
+BATCH_MESSAGES = 32
+BATCH_BYTES = 8 * 1024 * 1024
 
 TRANSPORT_ERRORS = (
     nats.errors.Error,
@@ -137,13 +139,21 @@ class JetStream:
         return await self._publish(subject, data, all_headers, timeout_s)
 
     async def publish_once(
-        self, subject: str, data: bytes, *, last_sequence: int = 0, headers: Mapping[str, str] | None = None
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        last_sequence: int = 0,
+        of_subject: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> int:
         """Store a message only if the last one of its subject has `last_sequence` (0: there is none).
 
-        Raises WrongLastSequence when somebody else was first.
+        of_subject: look there instead. Raises WrongLastSequence when somebody else was first.
         """
         expected = {"Nats-Expected-Last-Subject-Sequence": str(last_sequence)}
+        if of_subject:
+            expected["Nats-Expected-Last-Subject-Sequence-Subject"] = of_subject
         return await self._publish(subject, data, dict(headers or {}) | expected, REQUEST_TIMEOUT_S)
 
     async def _publish(self, subject: str, data: bytes, headers: dict[str, str], timeout_s: float) -> int:
@@ -184,8 +194,19 @@ class JetStream:
         return found
 
     async def _multi_get(self, stream: str, subjects: list[str]) -> list[Stored]:
-        if not self.client.is_connected:
-            raise QueueUnavailable("NATS is away")
+        return await self._batch_get(stream, {"multi_last": subjects, "batch": MULTI_GET_MAX_SUBJECTS + 24})
+
+    async def messages(self, stream: str, subject: str) -> AsyncIterator[Stored]:
+        """Every message of one subject, oldest first, a few at a time: for objects of any size."""
+        sequence = 1
+        while batch := await self._batch_get(
+            stream, {"seq": sequence, "next_by_subj": subject, "batch": BATCH_MESSAGES, "max_bytes": BATCH_BYTES}
+        ):
+            for stored in batch:
+                yield stored
+            sequence = batch[-1].sequence + 1
+
+    async def _batch_get(self, stream: str, query: Mapping[str, Any]) -> list[Stored]:
         inbox = self.client.new_inbox()
         messages: list[Stored] = []
         try:
@@ -193,8 +214,7 @@ class JetStream:
         except TRANSPORT_ERRORS as error:
             raise QueueUnavailable("NATS is away") from error
         try:
-            body = json.dumps({"multi_last": subjects, "batch": MULTI_GET_MAX_SUBJECTS + 24}).encode()
-            await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", body, reply=inbox)
+            await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=inbox)
             while True:
                 message = await subscription.next_msg(timeout=REQUEST_TIMEOUT_S)
                 status = (message.headers or {}).get("Status")
@@ -209,8 +229,10 @@ class JetStream:
         finally:
             await _quietly(subscription.unsubscribe())
 
-    async def purge(self, stream: str, subject: str) -> int:
-        answer = await self.api(f"STREAM.PURGE.{stream}", {"filter": subject})
+    async def purge(self, stream: str, subject: str, *, before: int | None = None) -> int:
+        """before: what has this sequence or a later one stays."""
+        bound = {"seq": before} if before is not None else {}
+        answer = await self.api(f"STREAM.PURGE.{stream}", {"filter": subject} | bound)
         return int(answer.get("purged", 0))
 
     async def subjects(self, stream: str, subject_filter: str) -> dict[str, int]:

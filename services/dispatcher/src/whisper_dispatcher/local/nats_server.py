@@ -127,6 +127,10 @@ _BOTH = (
     *_reading(_CLIENTS),
     *_reading(_MODELS),
     *_reading(_OBJECTS),
+    # nats-py's object store reads the older way, and looks for the stream of a subject by itself.
+    f"$JS.API.STREAM.MSG.GET.{_OBJECTS}",
+    f"$JS.API.CONSUMER.INFO.{_OBJECTS}.*",
+    "$JS.API.STREAM.NAMES",
     f"$O.{names.AUDIO_BUCKET}.>",
     *_looking(names.PLAN_STREAM),
     *_looking(names.WINDOWS_STREAM),
@@ -146,6 +150,7 @@ _PLANNER = (
     names.WINDOWS_SUBJECTS,
     names.DEAD_SUBJECTS,
     "whisper.jobs.*.*.plan",
+    "whisper.jobs.*.*.window.*",  # of a silent window the planner writes the empty result itself
 )
 
 
