@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from whisper_dispatcher.local.data_folder import load_queue, open_folder
 from whisper_dispatcher.local.pipeline import Pipeline, choose_ports
@@ -21,7 +21,6 @@ from whisper_models.catalogue import DEMO_MODEL
 
 SAMPLES = ("voice-note.ogg", "message.mp3", "stereo.wav", "minutes.mp3")
 SERVERS = 2
-TEXT_COLUMNS = 60
 REQUEST_TIMEOUT_S = 300.0
 
 
@@ -48,7 +47,10 @@ def demo(console: Console) -> int:
     if outcomes is None:
         return KILLED_EXIT_CODE
     console.print(outcome_table(outcomes))
-    return 1 if any(outcome.problem for outcome in outcomes) else 0
+    problems = [f"{outcome.sample.path.name}: {outcome.problem}" for outcome in outcomes if outcome.problem]
+    for problem in problems:
+        console.print(problem, style="red", highlight=False, markup=False, soft_wrap=True)
+    return 1 if problems else 0
 
 
 def load_samples() -> list[Sample]:
@@ -93,12 +95,13 @@ def read_answer(response: httpx.Response) -> tuple[str, str]:
 
 
 def outcome_table(outcomes: list[Outcome]) -> Table:
-    table = Table("file", "length", "text", "time taken")
+    text = Column("text", no_wrap=True, overflow="ellipsis")
+    table = Table("file", "length", text, Column("time taken", justify="right"))
     for outcome in outcomes:
         table.add_row(
             outcome.sample.path.name,
             clock(outcome.sample.duration_s),
-            shortened(outcome.problem or outcome.text, TEXT_COLUMNS),
+            outcome.text,
             f"{outcome.took_s:.2f} s",
             style="red" if outcome.problem else None,
         )
@@ -108,7 +111,3 @@ def outcome_table(outcomes: list[Outcome]) -> Table:
 def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02}"
-
-
-def shortened(text: str, columns: int) -> str:
-    return text if len(text) <= columns else text[: columns - 1].rstrip() + "…"
