@@ -166,11 +166,15 @@ class Stage:
 
 
 async def prepare(url: str) -> None:
-    """Streams and one English model, known also as `small-talk`."""
     async with connected(url, name="test") as jetstream:
-        await topology.ensure_streams(jetstream, topology.Limits())
-        model = ModelRecord(name=MODEL, aliases=("small-talk",), languages=("en",), default=True)
-        await buckets.put(jetstream, names.MODELS_BUCKET, names.token(MODEL), model.encode())
+        await prepare_with(jetstream, topology.Limits())
+
+
+async def prepare_with(jetstream: JetStream, limits: topology.Limits) -> None:
+    """Streams and one English model, known also as `small-talk`."""
+    await topology.ensure_streams(jetstream, limits)
+    model = ModelRecord(name=MODEL, aliases=("small-talk",), languages=("en",), default=True)
+    await buckets.put(jetstream, names.MODELS_BUCKET, names.token(MODEL), model.encode())
 
 
 @asynccontextmanager

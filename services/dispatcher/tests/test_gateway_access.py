@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from gateway_harness import MODEL, NatsServer, Stage, prepare, stage, until
+from gateway_harness import MODEL, NatsServer, Stage, prepare, prepare_with, stage, until
 
 from whisper_contracts import names
-from whisper_dispatcher.jetstream import buckets
+from whisper_dispatcher.jetstream import buckets, topology
+from whisper_dispatcher.jetstream.connection import connected
 from whisper_dispatcher.jobs.clients import Quotas, key_hash, revoke_client
 
 
@@ -145,6 +146,33 @@ async def test_a_full_queue_refuses_before_the_body_is_read(nats_url: str) -> No
         answer = await on.transcribe()
         assert answer.json()["error"]["code"] == "queue_full"
         assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_work_stream_at_its_limit_refuses_and_keeps_nothing(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path)
+    server.start()
+    try:
+        async with connected(server.url, name="test") as jetstream:
+            await prepare_with(jetstream, topology.Limits(plan_messages=1))
+        async with stage(server.url) as on:
+            on.stand_in.after_plan.clear()
+            first = await on.submit(b"first")
+            for headers in ({}, {"Idempotency-Key": "second"}):
+                answer = await on.http.post("/v1/jobs", files={"file": b"second"}, headers=headers)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (429, "queue_full")
+            await until(lambda: on.gateway.index.active_count() == 1)
+            assert [job["id"] for job in (await on.http.get("/v1/jobs")).json()["data"]] == [first]
+            audio = await on.jetstream.subjects(names.JOURNAL_STREAM, names.AUDIO_SUBJECTS)
+            assert list(audio) == [names.audio_subject(on.client, first)]
+    finally:
+        server.kill()
+
+
+async def test_what_nobody_foresaw_is_a_500_with_its_request_id(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on.gateway, "models", None)
+    answer = await on.http.get("/v1/models", headers={"x-request-id": "abc"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+    assert answer.headers["x-request-id"] == "abc"
 
 
 async def test_every_answer_has_a_request_id_and_keeps_a_sane_one(on: Stage) -> None:

@@ -119,3 +119,30 @@ async def test_arrays_are_taken_with_and_without_brackets(on: Stage) -> None:
             data={name: "word", "response_format": "verbose_json"},
         )
         assert [word["word"] for word in answer.json()["words"]] == ["Hello", "there."]
+
+
+async def test_an_upload_that_its_client_breaks_off(on: Stage) -> None:
+    """The fixture checks that none of its chunks stays in the object store."""
+    messages = [
+        {"type": "http.request", "body": part("file", b"x" * 1024 * 1024, "a.wav"), "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    statuses: list[object] = []
+
+    async def receive() -> dict[str, object]:
+        return messages.pop(0)
+
+    async def send(message: dict[str, object]) -> None:
+        statuses.append(message.get("status"))
+
+    headers = {"x-api-key": on.key, "transfer-encoding": "chunked"} | HEADERS
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/transcribe",
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+    await on.http._transport.app(scope, receive, send)
+    assert statuses[0] == 499
+    assert not on.stand_in.seen

@@ -1,4 +1,4 @@
-"""The outermost layer: request id, trace, metrics, and an answer for what nobody caught.
+"""The outermost layer: request id, trace, metrics, and a log line for what nobody caught.
 
 Pure ASGI, as Starlette's BaseHTTPMiddleware would cost every request a task and a queue.
 """
@@ -12,18 +12,16 @@ import uuid
 
 import structlog
 from starlette.datastructures import MutableHeaders
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisper_dispatcher.gateway import metrics
-from whisper_dispatcher.gateway.errors import internal_error
 from whisper_dispatcher.logs import trace_id
 
 log = structlog.get_logger()
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-CLIENT_CLOSED_REQUEST = 499
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Edge:
@@ -38,26 +36,24 @@ class Edge:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id", b""))
         scope["whisper.traceparent"] = continued(headers.get(b"traceparent", b""))
-        status = 0
+        status, is_answered = 0, False
 
         async def send_marked(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_answered
             if message["type"] == "http.response.start":
                 status = message["status"]
                 answer = MutableHeaders(scope=message)
                 answer["x-request-id"] = request_id
                 answer["traceparent"] = scope["whisper.traceparent"]
             await send(message)
+            is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
             await self._app(scope, receive, send_marked)
-        except ClientDisconnect:
-            status = status or CLIENT_CLOSED_REQUEST
         except Exception:
             log.exception("a request failed", request_id=request_id, trace=trace_id(scope["whisper.traceparent"]))
-            if status:
-                raise
-            await internal_error().response()(scope, receive, send_marked)
+            if not is_answered:
+                raise  # in the middle of an answer; the server cuts the connection
         finally:
             _observe(scope, status, time.perf_counter() - started)
 
@@ -76,7 +72,8 @@ def continued(given: bytes) -> str:
 
 
 def _observe(scope: Scope, status: int, seconds: float) -> None:
-    # Only known routes: a scanner must not be able to make a label for every path it tries.
+    # Only what is known: a scanner must not be able to make a label for everything it tries.
     route = getattr(scope.get("route"), "path", "none")
-    metrics.REQUESTS.labels(scope["method"], route, str(status)).inc()
-    metrics.LATENCY.labels(scope["method"], route).observe(seconds)
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    metrics.REQUESTS.labels(method, route, str(status)).inc()
+    metrics.LATENCY.labels(method, route).observe(seconds)

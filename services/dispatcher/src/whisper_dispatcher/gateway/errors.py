@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
 
 from whisper_contracts.failures import SENTENCES, FailureReason
 from whisper_dispatcher.gateway.lingering import LingeringResponse
@@ -17,6 +18,7 @@ from whisper_dispatcher.jobs.index import JobView
 
 QUEUE_FULL_RETRY_S = 10
 UNAVAILABLE_RETRY_S = 2
+CLIENT_CLOSED_REQUEST = 499
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -119,6 +121,13 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(QueueUnavailable, _on_error)
     app.add_exception_handler(RequestValidationError, _on_error)
     app.add_exception_handler(HTTPException, _on_error)
+    app.add_exception_handler(Exception, _on_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+
+
+async def _on_disconnect(_: Request, __: Exception) -> Response:
+    """Nobody reads it; the status is for the metrics."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def _on_error(request: Request, error: Exception) -> JSONResponse:

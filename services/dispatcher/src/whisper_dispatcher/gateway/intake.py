@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from whisper_contracts import names
 from whisper_contracts.messages import ClientRecord, TranscribeOptions
+from whisper_dispatcher import tracing
 from whisper_dispatcher.gateway import options, uploads
 from whisper_dispatcher.gateway.auth import admitted, authenticate
 from whisper_dispatcher.gateway.errors import bad_request
@@ -59,7 +60,8 @@ async def take_upload(
             )
             submitter = Submitter(gateway.jetstream, gateway.index)
             submit = submitter.submit_keyed if key else submitter.submit_or_join
-            job = await submit(submission, upload)
+            with tracing.span("accept", submission.traceparent, job=job, size_bytes=upload.size_bytes):
+                job = await submit(submission, upload)
         except BaseException:
             await _drop(upload)
             raise

@@ -25,6 +25,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 STATE_WAIT_S = 2.0
 MAX_PAGE = 100
+MAX_ID_DIGITS = 20
 
 
 @router.post("", status_code=202, openapi_extra=api_docs.SUBMIT, summary="Submit a file")
@@ -84,7 +85,7 @@ async def get_events(request: Request, job: str) -> Response:
     client = authenticate(gateway, request)
     view = own_job(gateway, job, client.client)
     last_id = request.headers.get("last-event-id", "")
-    after = int(last_id) if last_id.isdecimal() else 0
+    after = int(last_id) if last_id.isdecimal() and len(last_id) < MAX_ID_DIGITS else 0
     if view.is_final and after >= view.state_sequence:
         return Response(status_code=204)
     return sse.event_stream(job_events(gateway, view, after), job)

@@ -24,8 +24,8 @@ from whisper_dispatcher.logs import trace_id
 log = structlog.get_logger()
 
 CLAIM_TTL_S = 24 * 3600
-CLAIM_SETTLES_S = 2.0
-"""A note of a running upload and its job's record are written together; so long may lie between them."""
+RECORD_WAIT_S = 2.0
+"""A record follows its audio at once; after so long its gateway must have died in between."""
 POLL_S = 0.05
 
 
@@ -91,39 +91,42 @@ class Submitter:
             await upload.commit()
         else:
             await self._store_keyed_audio(record, upload.inline)
-        if not await journal.write_once(self._jetstream, names.record_subject(record.client, record.job), record):
-            existing = await journal.read_record(self._jetstream, record.client, record.job)
-            return _same(existing or record, record)
         try:
-            await journal.queue_plan(self._jetstream, record, generation=0)
+            if not await journal.write_once(self._jetstream, names.record_subject(record.client, record.job), record):
+                existing = await journal.read_record(self._jetstream, record.client, record.job)
+                return _same(existing or record, record)
+            await self._queue(record)
         except QueueFull:
             await self._take_back(record)
             raise
+        return _accepted(record)
+
+    async def _queue(self, record: JobRecord) -> None:
+        try:
+            await journal.queue_plan(self._jetstream, record, generation=0)
         except QueueUnavailable:
             _log_unqueued(record)
-        return _accepted(record)
 
     async def _store(self, record: JobRecord, upload: AudioUpload, claim: _Claim) -> bool:
         """All writes in one round trip, in this order on the wire. False when the claim went to somebody else."""
         jetstream = self._jetstream
-        note = json.dumps({"job": record.job}).encode()
-        ttl = {"Nats-TTL": f"{CLAIM_TTL_S}s"}
-        writes = [jetstream.publish_once(claim.subject, note, last_sequence=claim.sequence, headers=ttl)]
+        writes = [jetstream.publish_once(names.record_subject(record.client, record.job), record.encode())]
         if upload.inline is not None:
-            writes.append(jetstream.publish(names.audio_subject(record.client, record.job), upload.inline))
-        writes.append(jetstream.publish_once(names.record_subject(record.client, record.job), record.encode()))
-        claimed, *stored, planned = await asyncio.gather(
-            *writes, journal.queue_plan(jetstream, record, generation=0), return_exceptions=True
-        )
+            writes.insert(0, jetstream.publish(names.audio_subject(record.client, record.job), upload.inline))
+        planned = journal.queue_plan(jetstream, record, generation=0)
+        # Last, so that a note whose job has no record is one that came to nothing.
+        note, ttl = json.dumps({"job": record.job}).encode(), {"Nats-TTL": f"{CLAIM_TTL_S}s"}
+        claimed = jetstream.publish_once(claim.subject, note, last_sequence=claim.sequence, headers=ttl)
+        *stored, queued, noted = await asyncio.gather(*writes, planned, claimed, return_exceptions=True)
         problems = [result for result in stored if isinstance(result, BaseException)]
-        if isinstance(planned, QueueFull):
-            problems.append(planned)
-        elif isinstance(planned, BaseException) and not problems:
+        if isinstance(queued, QueueFull):
+            problems.append(queued)
+        elif isinstance(queued, BaseException) and not problems:
             _log_unqueued(record)
         if problems:
             await self._take_back(record)
             raise problems[0]
-        return not isinstance(claimed, WrongLastSequence)
+        return not isinstance(noted, WrongLastSequence)
 
     async def _store_keyed_audio(self, record: JobRecord, audio: bytes) -> None:
         """Never over the audio of a record: two uploads with one key may arrive at once."""
@@ -154,10 +157,10 @@ class Submitter:
         view = self._index.get(job, submission.client)
         if view and view.record:
             return not view.is_final or (submission.is_retry and view.name == "completed")
-        return await self._await_record(submission.client, job) is not None
+        return await journal.read_record(self._jetstream, submission.client, job) is not None
 
     async def _await_record(self, client: str, job: str) -> JobRecord | None:
-        deadline = time.monotonic() + CLAIM_SETTLES_S
+        deadline = time.monotonic() + RECORD_WAIT_S
         while True:
             record = await journal.read_record(self._jetstream, client, job)
             if record or time.monotonic() > deadline:

@@ -24,6 +24,7 @@ class AudioUpload:
         self._hash = hashlib.sha256()
         self._inline = bytearray()
         self._object: objects.Upload | None = None
+        self._is_committed = False
         self.job = job
         self.size_bytes = 0
 
@@ -53,9 +54,11 @@ class AudioUpload:
     async def commit(self) -> None:
         if self._object:
             await self._object.finish()
+        self._is_committed = True
 
     async def abort(self) -> None:
-        if self._object:
+        """After `commit` the audio stays: a record of it may be on disk although its writer saw an error."""
+        if self._object and not self._is_committed:
             await self._object.abort()
 
 
