@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from whisper_dispatcher import logs
-from whisper_dispatcher.cli.sentences import consoles, told
+from whisper_dispatcher.cli.sentences import consoles, listing, told
 
 if TYPE_CHECKING:
     from whisper_contracts.messages import ClientRecord
@@ -44,11 +44,9 @@ def create(
 @app.command("list")
 def show_all() -> None:
     """List the clients and their quotas."""
-    from rich.table import Table
-
     from whisper_dispatcher.jobs.clients import list_clients
 
-    table = Table("id", "name", "created", "quotas", box=None)
+    table = listing("id", "name", "created (UTC)", "quotas")
     for record in _as_admin(list_clients).values():
         created = datetime.fromtimestamp(record.created_at, UTC).strftime("%Y-%m-%d %H:%M")
         table.add_row(record.client, record.name, created, quota_text(record))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import typer
-from rich.table import Table
 
 from whisper_dispatcher.cli.api import ApiFailed, Key, Url
 from whisper_dispatcher.cli.jobs import Job, moment, open_api, print_fields
-from whisper_dispatcher.cli.sentences import consoles, told
+from whisper_dispatcher.cli.sentences import consoles, failed, listing, told
+
+MAX_LETTERS = 1000
 
 app = typer.Typer(help="Jobs that failed for good; an operator's key sees those of all clients.", no_args_is_help=True)
 
@@ -16,10 +17,17 @@ app = typer.Typer(help="Jobs that failed for good; an operator's key sees those 
 def show_all(url: Url = None, key: Key = None) -> None:
     """List the dead letters."""
     with told(ApiFailed), open_api(url, key) as api:
-        letters = api.get("/v1/dead-letters")["data"]
-    table = Table("job", "client", "reason", "attempts", "failed", box=None)
+        letters = api.get("/v1/dead-letters", limit=MAX_LETTERS)["data"]
+    table = listing("job", "client", "file", "reason", "attempts", "failed (UTC)")
     for letter in letters:
-        table.add_row(letter["job"], letter["client"], letter["reason"], str(letter["attempts"]), moment(letter["at"]))
+        table.add_row(
+            letter["job"],
+            letter["client"],
+            letter["filename"],
+            letter["reason"],
+            str(letter["attempts"]),
+            moment(letter["at"]),
+        )
     consoles()[0].print(table)
 
 
@@ -27,9 +35,12 @@ def show_all(url: Url = None, key: Key = None) -> None:
 def show(job: Job, url: Url = None, key: Key = None) -> None:
     """Show why one job failed."""
     with told(ApiFailed), open_api(url, key) as api:
-        letter = api.get(f"/v1/dead-letters/{job}")
+        letters = api.get("/v1/dead-letters", limit=MAX_LETTERS)["data"]
+    letter = next((letter for letter in letters if letter["job"] == job), None)
+    if letter is None:
+        raise failed(f"There is no dead letter of job {job}. `whisperfleet jobs show {job}` tells its state.")
     fields = {name: str(value) for name, value in letter.items() if value is not None and name != "at"}
-    print_fields(fields | {"failed": moment(letter["at"])})
+    print_fields(fields | {"failed (UTC)": moment(letter["at"])})
 
 
 @app.command("requeue")

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from whisper_dispatcher.cli.api import Api, ApiFailed, Key, Url, connect
-from whisper_dispatcher.cli.sentences import consoles, failed, told
+from whisper_dispatcher.cli.sentences import consoles, failed, listing, say, told
 from whisper_dispatcher.cli.transcribe import FINAL, Format, readable
 
 app = typer.Typer(help="Jobs of this API key.", no_args_is_help=True)
@@ -18,8 +18,7 @@ Job = Annotated[str, typer.Argument(help="The job's id.")]
 
 
 def open_api(url: str | None, key: str | None) -> Api:
-    err = consoles()[1]
-    return connect(url, key, lambda line: err.print(line, style="yellow", markup=False))
+    return connect(url, key, say)
 
 
 @app.command("list")
@@ -31,7 +30,7 @@ def show_all(
     """List jobs, newest first."""
     with told(ApiFailed), open_api(url, key) as api:
         jobs = api.get("/v1/jobs", limit=limit)["data"]
-    table = Table("job", "state", "file", "created", "windows", box=None)
+    table = listing("job", "state", "file", "created (UTC)", "windows")
     for job in jobs:
         table.add_row(job["id"], job["state"], job["filename"], moment(job["created_at"]), windows_text(job))
     consoles()[0].print(table)
@@ -82,8 +81,8 @@ def job_fields(job: dict[str, Any]) -> dict[str, str]:
         "windows": windows_text(job),
         "before it": str(job["queue_position"]) if job["queue_position"] else "",
         "failed attempts": str(job["attempts"]) if job["attempts"] else "",
-        "created": moment(job["created_at"]),
-        "finished": moment(job["finished_at"]),
+        "created (UTC)": moment(job["created_at"]),
+        "finished (UTC)": moment(job["finished_at"]),
         "reason": job["reason"],
         "message": job["message"],
     }
@@ -103,4 +102,4 @@ def windows_text(job: dict[str, Any]) -> str:
 
 
 def moment(at: float | None) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") if at else ""

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from whisper_dispatcher.cli.api import Api, ApiFailed, Key, Url, connect
-from whisper_dispatcher.cli.sentences import consoles, failed, told
+from whisper_dispatcher.cli.sentences import consoles, failed, say, told
 
 POLL_S = 0.3
 SLOWEST_POLL_S = 2.0
@@ -52,11 +52,13 @@ def transcribe(
 ) -> None:
     """Transcribe files and print what was said."""
     out, err = consoles()
+    # On a terminal lines go above the bars.
+    tell = err.print if err.is_terminal else say
     form = {"language": language or "", "model": model or ""}
     if format is Format.verbose_json:
         form["timestamp_granularities[]"] = "word"
     form = {name: value for name, value in form.items() if value}
-    with told(ApiFailed), connect(url, key, lambda line: err.print(line, style="yellow", markup=False)) as api:
+    with told(ApiFailed), connect(url, key, tell) as api:
         uploads = _run(api, files, form, format, err)
     _print(uploads, out)
     problems = [f"{upload.path}: {upload.problem}" for upload in uploads if upload.problem]
@@ -68,7 +70,7 @@ def transcribe(
 
 def _run(api: Api, files: list[Path], form: dict[str, str], format_: Format, err: Console) -> list[Upload]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         uploads = [Upload(path, progress.add_task(path.name, total=None, note="waits")) for path in files]
         for upload in uploads:
             _submit(api, upload, form, progress)

@@ -127,10 +127,6 @@ _BOTH = (
     *_reading(_CLIENTS),
     *_reading(_MODELS),
     *_reading(_OBJECTS),
-    # nats-py's object store reads the older way, and looks for the stream of a subject by itself.
-    f"$JS.API.STREAM.MSG.GET.{_OBJECTS}",
-    f"$JS.API.CONSUMER.INFO.{_OBJECTS}.*",
-    "$JS.API.STREAM.NAMES",
     f"$O.{names.AUDIO_BUCKET}.>",
     *_looking(names.PLAN_STREAM),
     *_looking(names.WINDOWS_STREAM),

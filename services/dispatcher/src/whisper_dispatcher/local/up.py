@@ -79,6 +79,8 @@ def prepare_speech(model: str, servers: int, console: Console) -> Speech:
 
 
 def up(options: UpOptions, console: Console) -> int:
+    if options.ready_file:
+        options.ready_file.unlink(missing_ok=True)  # of a start that was killed
     speech = prepare_speech(options.model, options.servers, console)
     with open_folder(options.data) as folder:
         pipeline = Pipeline(
