@@ -75,6 +75,20 @@ async def test_more_results_than_one_request_holds_are_all_read(jetstream: JetSt
     assert await jetstream.purge(names.JOURNAL_STREAM, names.job_filter("many", "windows")) == 1100
 
 
+async def test_a_cancel_that_comes_with_the_answer_is_heeded(jetstream: JetStream) -> None:
+    async def ask_for_ever() -> None:
+        while True:
+            await jetstream.get_last(names.JOURNAL_STREAM, names.record_subject("c", "nobody"))
+
+    for n in range(100):
+        task = asyncio.create_task(ask_for_ever())
+        for _ in range(n % 10):
+            await jetstream.get_last(names.JOURNAL_STREAM, names.record_subject("c", "nobody"))
+        task.cancel()
+        await asyncio.wait({task}, timeout=2)
+        assert task.cancelled()
+
+
 async def test_a_deleted_key_is_gone_and_can_be_put_again(jetstream: JetStream) -> None:
     bucket = names.CLIENTS_BUCKET
     await buckets.put(jetstream, bucket, "key", b"one")

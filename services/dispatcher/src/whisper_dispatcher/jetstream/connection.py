@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import nats
 import nats.errors
@@ -26,6 +26,7 @@ from whisper_dispatcher.jetstream.errors import (
 )
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 REQUEST_TIMEOUT_S = 5.0
 MULTI_GET_MAX_SUBJECTS = 1000
@@ -169,7 +170,7 @@ class JetStream:
         if not self.client.is_connected:
             raise QueueUnavailable("NATS is away")
         try:
-            return await self.client.request(subject, data, timeout=timeout_s, headers=headers)
+            return await heeding_cancel(self.client.request(subject, data, timeout=timeout_s, headers=headers))
         except TRANSPORT_ERRORS as error:
             raise QueueUnavailable(f"NATS did not answer on {subject}: {error or type(error).__name__}") from error
 
@@ -216,7 +217,7 @@ class JetStream:
         try:
             await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=inbox)
             while True:
-                message = await subscription.next_msg(timeout=REQUEST_TIMEOUT_S)
+                message = await heeding_cancel(subscription.next_msg(timeout=REQUEST_TIMEOUT_S))
                 status = (message.headers or {}).get("Status")
                 if status in ("204", "404"):
                     return messages
@@ -271,6 +272,17 @@ def _stored(message: Msg) -> Stored | None:
     return Stored(
         subject=headers["Nats-Subject"], sequence=int(headers["Nats-Sequence"]), data=message.data, headers=headers
     )
+
+
+async def heeding_cancel(awaitable: Awaitable[T]) -> T:
+    """Up to Python 3.11 `asyncio.wait_for`, which nats-py waits with, swallows a cancel that comes with the answer."""
+    task = asyncio.current_task()
+    assert task
+    before = task.cancelling()
+    answer = await awaitable
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
+    return answer
 
 
 async def _quietly(awaitable: Awaitable[Any]) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import structlog
+from pydantic import ValidationError
 
 from whisper_contracts import names
 from whisper_contracts.messages import ClientRecord, HookTask
@@ -34,6 +35,8 @@ DELAYS_S = (1.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
 
 REQUEST_TIMEOUT_S = 10.0
 STATE_WAIT_S = 2.0
+AT_A_TIME = 8
+PULL_S = 5.0
 
 
 class RefusedAddress(Exception):
@@ -80,19 +83,32 @@ class HookSender:
     allow_private: bool
 
     async def run(self) -> None:
+        """Several at a time, so that a receiver that is slow holds up no other."""
+        async with (
+            httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, follow_redirects=False) as http,
+            asyncio.TaskGroup() as group,
+        ):
+            for _ in range(AT_A_TIME):
+                group.create_task(self._serve(http))
+
+    async def _serve(self, http: httpx.AsyncClient) -> None:
         puller = Puller(self.jetstream, names.HOOKS_STREAM, "hooks")
         await puller.start()
-        async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, follow_redirects=False) as http:
-            while True:
-                try:
-                    delivery = await puller.pull(expires_s=5.0)
-                    if delivery:
-                        await self._handle(http, delivery)
-                except QueueUnavailable:
-                    await asyncio.sleep(0.5)
+        while True:
+            try:
+                delivery = await puller.pull(expires_s=PULL_S)
+                if delivery:
+                    await self._handle(http, delivery)
+            except QueueUnavailable:
+                await asyncio.sleep(0.5)
 
     async def _handle(self, http: httpx.AsyncClient, delivery: Delivery) -> None:
-        task = HookTask.decode(delivery.data)
+        try:
+            task = HookTask.decode(delivery.data)
+        except ValidationError:
+            log.exception("a webhook message cannot be read", subject=delivery.subject)
+            await delivery.ack()
+            return
         view = await self.index.wait_final(task.job, STATE_WAIT_S)
         if view is None:
             known = self.index.get(task.job)
@@ -105,7 +121,10 @@ class HookSender:
             log.warning("webhook refused", job=task.job, reason=str(error))
             await delivery.ack()
             return
-        except (httpx.HTTPError, OSError) as error:
+        except QueueUnavailable:
+            raise
+        # Whatever a stranger's address and its server bring about is a failed delivery.
+        except Exception as error:
             status, problem = 0, type(error).__name__
         else:
             problem = f"status {status}"
