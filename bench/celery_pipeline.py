@@ -6,6 +6,7 @@ celery --app bench.celery_pipeline worker     are its workers
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 from typing import Annotated
 
 import uvicorn
+from billiard import current_process
 from fastapi import FastAPI, Form, UploadFile
 
 from bench import celery_app, fleet
@@ -20,10 +22,10 @@ from whisper_dispatcher.planner.sound import write_pcm
 from whisper_dispatcher.worker.inference_form import InferenceOptions, form_fields, wav
 
 STUBS_VARIABLE = "BENCH_STUB_PORTS"
+POLL_S = 0.005
 MAX_SAMPLES = 16_000 * 3600
 
 app = celery_app.app
-app.conf.update(task_serializer="pickle", accept_content=["pickle", "json"])
 
 
 @app.task(name="transcribe")  # type: ignore[untyped-decorator]
@@ -39,8 +41,6 @@ def transcribe(audio: bytes, language: str) -> str:
 
 
 def _own_stub_port() -> int:
-    from billiard import current_process
-
     ports = os.environ[STUBS_VARIABLE].split(",")
     return int(ports[getattr(current_process(), "index", 0) % len(ports)])
 
@@ -49,9 +49,13 @@ web = FastAPI()
 
 
 @web.post("/transcribe")
-def upload(file: UploadFile, language: Annotated[str, Form()] = "en") -> dict[str, str]:
-    result = transcribe.delay(file.file.read(), language)
-    return {"transcription": result.get(timeout=celery_app.RESULT_LIMIT_S)}
+async def upload(file: UploadFile, language: Annotated[str, Form()] = "en") -> dict[str, str]:
+    result = transcribe.delay(await file.read(), language)
+    # get() in a thread for each request is slower and waits for the others' results.
+    async with asyncio.timeout(celery_app.RESULT_LIMIT_S):
+        while not result.ready():
+            await asyncio.sleep(POLL_S)
+    return {"transcription": result.get()}
 
 
 if __name__ == "__main__":

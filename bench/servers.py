@@ -51,12 +51,14 @@ def process(argv: list[str], log: Path, env: Mapping[str, str] | None = None) ->
     try:
         yield running
     finally:
-        running.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            running.wait(STOP_S)
-        with suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
+        try:
+            running.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(STOP_S)
+        finally:  # after a second Ctrl-C too
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
 
 
 def wait_for_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
