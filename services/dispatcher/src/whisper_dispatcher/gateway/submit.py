@@ -13,7 +13,7 @@ import structlog
 from whisper_contracts import names
 from whisper_contracts.messages import JobRecord, TranscribeOptions
 from whisper_dispatcher.gateway import metrics
-from whisper_dispatcher.gateway.errors import ApiError
+from whisper_dispatcher.gateway.errors import ApiError, unavailable
 from whisper_dispatcher.gateway.uploads import AudioUpload
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable, WrongLastSequence
@@ -86,6 +86,10 @@ class Submitter:
         record = _record(submission, upload)
         if existing := await journal.read_record(self._jetstream, record.client, record.job):
             await upload.abort()
+            if self._index.is_erased(record.job):
+                raise unavailable(
+                    "The job of this Idempotency-Key is being deleted. Send the request again in a moment."
+                )
             return _same(existing, record)
         if upload.inline is None:
             await upload.commit()

@@ -36,6 +36,7 @@ DELAYS_S = (1.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
 REQUEST_TIMEOUT_S = 10.0
 STATE_WAIT_S = 2.0
 AT_A_TIME = 8
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 PULL_S = 5.0
 
 
@@ -71,9 +72,20 @@ def check_addresses(host: str, addresses: list[str], *, allow_private: bool) -> 
     """The address to connect to. One private address among public ones refuses the host: rebinding lives there."""
     if not addresses:
         raise RefusedAddress(f"{host} has no address")
-    if not allow_private and not all(ipaddress.ip_address(address).is_global for address in addresses):
+    if not allow_private and not all(is_public(address) for address in addresses):
         raise RefusedAddress(f"{host} is not a public address")
     return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        # An IPv4 address in disguise leads wherever that one leads.
+        nat64 = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF) if ip in NAT64 else None
+        inner = ip.ipv4_mapped or ip.sixtofour or nat64
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast
 
 
 @dataclass
