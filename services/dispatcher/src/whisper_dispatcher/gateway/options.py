@@ -78,7 +78,8 @@ def may_use(client: ClientRecord, model: ModelRecord) -> bool:
 
 def _language(text: str, model: ModelRecord) -> str | None:
     if not text or text.lower() == "auto":
-        return None
+        # With one language there is nothing to detect, and all windows may run at once.
+        return model.languages[0] if len(model.languages) == 1 else None
     code = to_code(text)
     if code is None:
         raise bad_request(
