@@ -22,7 +22,7 @@ from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobView
 from whisper_dispatcher.planner.hooks import HookSender, RefusedAddress, check_addresses, signed_headers
 
-SECRET = "whsec_of_the_tester"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @dataclass
@@ -111,7 +111,7 @@ async def test_a_webhook_is_delivered_once_and_its_signature_verifies(jobs: Book
     assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
     # As the receiver computes it, from the standard's text.
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    expected = base64.b64encode(hmac.digest(SECRET.encode(), signed, hashlib.sha256)).decode()
+    expected = base64.b64encode(hmac.digest(base64.b64decode(SECRET[6:]), signed, hashlib.sha256)).decode()
     assert headers["webhook-signature"] == f"v1,{expected}"
 
 
@@ -119,7 +119,12 @@ def test_another_body_or_time_has_another_signature() -> None:
     base = signed_headers(SECRET, "j.0", 1000, b"{}")["webhook-signature"]
     assert signed_headers(SECRET, "j.0", 1000, b"{ }")["webhook-signature"] != base
     assert signed_headers(SECRET, "j.0", 1001, b"{}")["webhook-signature"] != base
-    assert signed_headers("other", "j.0", 1000, b"{}")["webhook-signature"] != base
+    assert signed_headers("whsec_b3RoZXI=", "j.0", 1000, b"{}")["webhook-signature"] != base
+
+
+def test_the_signature_is_the_one_of_the_standards_own_example() -> None:
+    headers = signed_headers(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 async def test_after_an_error_it_comes_again_under_the_same_id(jobs: Book, receiver: Receiver) -> None:

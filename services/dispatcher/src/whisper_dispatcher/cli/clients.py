@@ -33,12 +33,18 @@ def create(
     models: Annotated[str | None, typer.Option(help="Names of the models it may use, with commas between.")] = None,
     operator: Annotated[bool, typer.Option("--operator", help="May see the jobs and dead letters of all.")] = False,
 ) -> None:
-    """Make a client and print its key, which is shown only this once."""
-    from whisper_dispatcher.jobs.clients import Quotas, create_client
+    """Make a client and print its key and the secret of its webhooks, which are shown only this once.
+
+    The key alone goes to standard output, for scripts.
+    """
+    from whisper_dispatcher.jobs.clients import Quotas, new_key, register_key
 
     allowed = tuple(model.strip() for model in models.split(",") if model.strip()) if models else None
     quotas = Quotas(requests_per_minute, jobs_in_flight, audio_seconds_per_day, allowed, operator)
-    typer.echo(_as_admin(lambda jetstream: create_client(jetstream, name, quotas)))
+    key = new_key()
+    record = _as_admin(lambda jetstream: register_key(jetstream, key, name, quotas))
+    typer.echo(key)
+    typer.echo(f"Webhooks are signed with {record.webhook_secret}", err=True)
 
 
 @app.command("list")

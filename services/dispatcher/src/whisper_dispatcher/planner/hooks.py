@@ -21,7 +21,7 @@ import structlog
 from pydantic import ValidationError
 
 from whisper_contracts import names
-from whisper_contracts.messages import ClientRecord, HookTask
+from whisper_contracts.messages import SECRET_PREFIX, ClientRecord, HookTask
 from whisper_dispatcher.jetstream import buckets
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
@@ -58,8 +58,9 @@ def hook_body(view: JobView) -> bytes:
 
 
 def signed_headers(secret: str, hook_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     signed = f"{hook_id}.{timestamp}.".encode() + body
-    signature = base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
+    signature = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     return {
         "content-type": "application/json",
         "webhook-id": hook_id,
