@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +15,9 @@ from whisper_dispatcher.jetstream.connection import Stored
 from whisper_dispatcher.jobs.index import JobIndex
 
 log = structlog.get_logger()
+
+MAX_RECENT = 256
+MAX_RECENT_BYTES = 16 * 1024
 
 
 class Listener:
@@ -46,6 +49,11 @@ class JobFeed:
     def __init__(self, index: JobIndex) -> None:
         self._index = index
         self._listeners: dict[str, set[Listener]] = {}
+        self._recent: OrderedDict[str, bytes] = OrderedDict()
+
+    def recent(self, subject: str) -> bytes | None:
+        """A plan or result that has just come by, so that the answer to a short note need not read it again."""
+        return self._recent.get(subject)
 
     def apply(self, stored: Stored) -> None:
         try:
@@ -54,7 +62,11 @@ class JobFeed:
             # One message that a newer process wrote in another shape must not stop the following of the rest.
             log.error("a journal message cannot be read", subject=stored.subject, error=type(error).__name__)
             return
-        _, job, _, _ = parse_job_subject(stored.subject)
+        _, job, kind, _ = parse_job_subject(stored.subject)
+        if kind in ("plan", "window") and len(stored.data) <= MAX_RECENT_BYTES:
+            self._recent[stored.subject] = stored.data
+            if len(self._recent) > MAX_RECENT:
+                self._recent.popitem(last=False)
         for listener in self._listeners.get(job, ()):
             listener.put(stored)
 

@@ -16,8 +16,8 @@ from whisper_dispatcher.gateway.intake import Accepted, take_upload
 from whisper_dispatcher.gateway.job_view import still_running
 from whisper_dispatcher.gateway.multipart import Form
 from whisper_dispatcher.gateway.text_stream import text_events
-from whisper_dispatcher.gateway.transcripts import transcript_of
-from whisper_dispatcher.gateway.waiting import wait_final, wait_until
+from whisper_dispatcher.gateway.transcripts import transcript_at_hand, transcript_of
+from whisper_dispatcher.gateway.waiting import wait_text, wait_until
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -43,13 +43,13 @@ async def _answer(request: Request, task: options.Task) -> Response:
     accepted = await take_upload(gateway, request, task=task, check=check)
     if options.is_streaming(accepted.form):
         return await _streamed(gateway, request, accepted)
-    view = await wait_final(gateway, request, accepted.job, _wait_s(gateway, request, accepted.form))
+    view = await wait_text(gateway, request, accepted.job, _wait_s(gateway, request, accepted.form))
     if view is None:
         raise still_running(accepted.job, draining=gateway.draining.is_set())
-    if view.name != "completed":
+    if view.is_final and view.name != "completed":
         raise errors.job_failed(view)
     wanted = options.response_format(accepted.form)
-    transcript = await transcript_of(gateway.jetstream, view)
+    transcript = transcript_at_hand(gateway.feed, view) or await transcript_of(gateway.jetstream, view)
     response = respond(transcript, wanted, task=task, granularities=options.granularities(accepted.form))
     response.headers["x-job-id"] = accepted.job
     return response

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from whisper_contracts import names
 from whisper_contracts.messages import Plan, WindowResult
 from whisper_dispatcher.gateway import errors
+from whisper_dispatcher.gateway.feed import JobFeed
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jobs import journal
@@ -17,6 +19,21 @@ READ_TRIES = 20
 READ_AGAIN_S = 0.5
 MAX_WINDOWS_INLINE = 64
 """A longer recording is merged in a thread, so that nobody else waits for it."""
+
+
+def transcript_at_hand(feed: JobFeed, view: JobView) -> Transcript | None:
+    """Of a job whose plan and results have just come by."""
+    plan = feed.recent(names.plan_result_subject(view.client, view.job))
+    total = view.total or 0
+    if plan is None or total > MAX_WINDOWS_INLINE:
+        return None
+    results = {}
+    for index in range(total):
+        result = feed.recent(names.window_result_subject(view.client, view.job, index))
+        if result is None:
+            return None
+        results[index] = WindowResult.decode(result)
+    return merge(Plan.decode(plan), results)
 
 
 async def transcript_of(jetstream: JetStream, view: JobView) -> Transcript:

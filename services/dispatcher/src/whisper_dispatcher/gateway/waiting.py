@@ -12,9 +12,13 @@ from whisper_dispatcher.gateway.gateway import Gateway
 from whisper_dispatcher.jobs.index import JobIndex, JobView
 
 
-async def wait_final(gateway: Gateway, request: Request, job: str, wait_s: float) -> JobView | None:
-    """The final job, or None after the limit. The job runs on when its client leaves (raises ClientDisconnect)."""
-    return await wait_until(gateway, request, job, lambda view: view.is_final, wait_s)
+async def wait_text(gateway: Gateway, request: Request, job: str, wait_s: float) -> JobView | None:
+    """The job once all its text is on disk or it has failed, or None after the limit.
+
+    A job that is complete becomes `completed` a moment later; nobody needs to wait for that. The job runs on when its
+    client leaves (raises ClientDisconnect).
+    """
+    return await wait_until(gateway, request, job, lambda view: view.is_final or view.is_complete, wait_s)
 
 
 async def wait_until(
