@@ -21,6 +21,9 @@ from whisper_models.catalogue import DEMO_MODEL
 
 SAMPLES = ("voice-note.ogg", "message.mp3", "stereo.wav", "minutes.mp3")
 SERVERS = 2
+LEAST_TEXT_COLUMNS = 20
+OTHER_COLUMNS = 48
+"""What file, length, time and the lines between them take."""
 REQUEST_TIMEOUT_S = 300.0
 
 
@@ -46,7 +49,7 @@ def demo(console: Console) -> int:
         outcomes = asyncio.run(_transcribe_all(pipeline, samples, console))
     if outcomes is None:
         return KILLED_EXIT_CODE
-    console.print(outcome_table(outcomes))
+    console.print(outcome_table(outcomes, console.width))
     problems = [f"{outcome.sample.path.name}: {outcome.problem}" for outcome in outcomes if outcome.problem]
     for problem in problems:
         console.print(problem, style="red", highlight=False, markup=False, soft_wrap=True)
@@ -94,14 +97,15 @@ def read_answer(response: httpx.Response) -> tuple[str, str]:
     return text, "" if text else "The transcription is empty."
 
 
-def outcome_table(outcomes: list[Outcome]) -> Table:
-    text = Column("text", no_wrap=True, overflow="ellipsis")
-    table = Table("file", "length", text, Column("time taken", justify="right"))
+def outcome_table(outcomes: list[Outcome], width: int) -> Table:
+    """width: of the terminal, in columns; texts are shortened so that each row is one line."""
+    table = Table("file", "length", "text", Column("time taken", justify="right"))
+    text_columns = max(LEAST_TEXT_COLUMNS, width - OTHER_COLUMNS)
     for outcome in outcomes:
         table.add_row(
             outcome.sample.path.name,
             clock(outcome.sample.duration_s),
-            outcome.text,
+            shortened(outcome.text, text_columns),
             f"{outcome.took_s:.2f} s",
             style="red" if outcome.problem else None,
         )
@@ -111,3 +115,7 @@ def outcome_table(outcomes: list[Outcome]) -> Table:
 def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02}"
+
+
+def shortened(text: str, columns: int) -> str:
+    return text if len(text) <= columns else text[: columns - 1].rstrip() + "…"
