@@ -119,7 +119,7 @@ class HookSender:
         try:
             task = HookTask.decode(delivery.data)
         except ValidationError:
-            log.exception("a webhook message cannot be read", subject=delivery.subject)
+            log.error("a webhook message cannot be read", subject=delivery.subject)
             await delivery.ack()
             return
         view = await self.index.wait_final(task.job, STATE_WAIT_S)

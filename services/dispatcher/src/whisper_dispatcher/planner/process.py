@@ -110,7 +110,7 @@ class Planner:
             task = PlanTask.decode(delivery.data)
         except ValidationError:
             # The job's record is in the journal: maintenance queues it again in words of our own.
-            log.exception("a plan message cannot be read", subject=delivery.subject)
+            log.error("a plan message cannot be read", subject=delivery.subject)
             await delivery.ack()
             return
         progress = asyncio.create_task(keep_in_progress(delivery, topology.PLAN_ACK_WAIT_S / 3))

@@ -90,7 +90,7 @@ class Worker:
                     run = WindowRun.of(self.jetstream, delivery, self.settings.window_timeout_s, rng)
                 except (KeyError, ValidationError):
                     # Whoever runs the job finds the window gone and publishes it again.
-                    log.exception("a window message cannot be read", subject=delivery.subject)
+                    log.error("a window message cannot be read", subject=delivery.subject)
                     await delivery.ack()
                     continue
                 cancelled = asyncio.Event()
