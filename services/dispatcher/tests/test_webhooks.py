@@ -24,6 +24,11 @@ from whisper_dispatcher.planner.hooks import HookSender, RefusedAddress, check_a
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
+NOT_PUBLIC = (
+    "127.0.0.1 10.0.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 "
+    "::1 fd00::1 fe80::1 ff02::1 ::ffff:10.0.0.1 64:ff9b::7f00:1 2002:7f00:1::"
+).split()
+
 
 @dataclass
 class Receiver:
@@ -155,13 +160,7 @@ async def test_an_address_that_is_not_public_is_refused(jobs: Book, receiver: Re
     assert receiver.seen == []
 
 
-@pytest.mark.parametrize(
-    "address",
-    (
-        "127.0.0.1 10.0.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 "
-        "::1 fd00::1 fe80::1 ff02::1 ::ffff:10.0.0.1 64:ff9b::7f00:1 2002:7f00:1::"
-    ).split(),
-)
+@pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_one_private_address_refuses_the_host(address: str) -> None:
     with pytest.raises(RefusedAddress):
         check_addresses("example.com", ["93.184.215.14", address], allow_private=False)
