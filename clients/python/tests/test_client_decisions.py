@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Sequence
 
 import pytest
@@ -15,6 +16,7 @@ from whisperfleet.client.errors import (
     ServiceUnavailable,
     StillRunning,
     TooManyRequests,
+    WhisperfleetError,
     error_for,
 )
 from whisperfleet.client.following import EventReader, deadline_after
@@ -225,3 +227,18 @@ def test_a_form_is_as_long_as_it_says() -> None:
     assert len(body) == upload.length_bytes()
     assert body == b"".join(upload.chunks())
     assert 'name="prompt"\r\n\r\nKäthe\r\n'.encode() in body
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        JobFailed("j1", "timeout", "It took too long."),
+        StillRunning("j1"),
+        TooManyRequests("Full.", status=429, code="queue_full", retry_after_s=3.0),
+        GatewayUnreachable("Away."),
+    ],
+)
+def test_exceptions_survive_pickle_and_a_result_backend(problem: WhisperfleetError) -> None:
+    again = pickle.loads(pickle.dumps(problem))  # noqa: S301
+    assert (type(again), str(again), again.__dict__) == (type(problem), str(problem), problem.__dict__)
+    assert str(type(problem)(*problem.args)) == str(problem)

@@ -1,4 +1,7 @@
-"""What can go wrong. The text of every exception is a sentence for people, the API's own where there is one."""
+"""What can go wrong. The text of every exception is a sentence for people, the API's own where there is one.
+
+Each can be made again from its `args`, as pickle and Celery's result backends do.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class ApiError(WhisperfleetError):
         self,
         message: str,
         *,
-        status: int,
+        status: int = 0,
         code: str = "",
         param: str | None = None,
         request_id: str = "",
@@ -65,17 +68,24 @@ class StillRunning(WhisperfleetError):
     """The time limit of a wait is over. The job goes on; `wait` can be called again."""
 
     def __init__(self, job: str) -> None:
-        super().__init__(f"Job {job} is still under way. Wait for it again, or cancel it.")
+        super().__init__(job)
         self.job = job
+
+    def __str__(self) -> str:
+        return f"Job {self.job} is still under way. Wait for it again, or cancel it."
 
 
 class JobFailed(WhisperfleetError):
     """The job ended without a transcript; `reason` is one of the API's list."""
 
     def __init__(self, job: str, reason: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(job, reason, message)
         self.job = job
         self.reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
     @property
     def is_transient(self) -> bool:
