@@ -1,4 +1,5 @@
-# Everything the project installs lives in .tools, .venv and the per-user cache; nothing needs root.
+# Everything the project installs lives in .tools, .venv and the per-user cache; nothing needs root. As root,
+# `make test` also installs the Celery tests' brokers from the distribution's packages.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -40,7 +41,8 @@ check: $(SETUP) ## Lint, types and import rules
 
 test: check ## Pass everything that needs no cluster
 	@$(BIN)/whisperfleet install-tools
-	@$(BIN)/pytest -n $(or $(TEST_WORKERS),4)
+	@clients/python/tests/install-brokers
+	@$(BIN)/pytest -n $(or $(TEST_WORKERS),4) --dist loadgroup
 
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -67,7 +67,7 @@ def test_quotas_are_told_in_words() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["up", "demo", "doctor", "install-tools", "transcribe", "gateway", "planner", "worker"]
+    ["up", "demo", "doctor", "install-tools", "transcribe", "gateway", "planner", "worker", "prepare"]
     + [f"jobs {verb}" for verb in ("list", "show", "result", "cancel")]
     + [f"dead-letters {verb}" for verb in ("list", "show", "requeue")]
     + [f"clients {verb}" for verb in ("create", "list", "revoke")],

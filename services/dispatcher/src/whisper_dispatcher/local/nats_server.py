@@ -39,7 +39,12 @@ def limits_for_disk(free_bytes: int) -> Limits:
             f"The queue needs {(LEAST_STORE_BYTES * 10 // 7 + RESERVE_BYTES) // MIB} MB of free disk, and there are "
             f"{free_bytes // MIB} MB. Free some, or choose a folder on another disk with --data."
         )
-    share = min(1.0, usable / _FULL_BYTES)
+    return limits_within(usable)
+
+
+def limits_within(store_bytes: int) -> Limits:
+    """Stream limits that together take at most so much."""
+    share = min(1.0, store_bytes / _FULL_BYTES)
     return Limits(
         windows_bytes=int(_FULL.windows_bytes * share),
         journal_bytes=int(_FULL.journal_bytes * share),

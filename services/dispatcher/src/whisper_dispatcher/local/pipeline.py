@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,12 +10,9 @@ from pathlib import Path
 
 import httpx
 
-from whisper_contracts import names
-from whisper_contracts.messages import ModelRecord
-from whisper_dispatcher.jetstream import buckets, topology
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jobs.clients import Quotas, register_key
-from whisper_dispatcher.local import commands
+from whisper_dispatcher.local import commands, queue_setup
 from whisper_dispatcher.local.commands import HOST, Access, Ports, Speech
 from whisper_dispatcher.local.data_folder import DataFolder, Queue
 from whisper_dispatcher.local.nats_server import server_config, syncs_every_write
@@ -101,9 +97,7 @@ class Pipeline:
         """Streams, the model and a client, before anybody asks for them."""
         jetstream = await self.admin()
         try:
-            await topology.ensure_streams(jetstream, self.queue.limits)
-            await topology.ensure_model(jetstream, self.speech.model)
-            await _register_model(jetstream, self.speech.model)
+            await queue_setup.prepare(jetstream, self.queue.limits, self.speech.model)
             await register_key(jetstream, self.queue.api_key, LOCAL_CLIENT, Quotas(operator=True))
         finally:
             await jetstream.close()
@@ -160,25 +154,6 @@ def choose_ports(http_port: int) -> Ports:
         planner_probe=commands.free_port(),
         worker_probe=commands.free_port(),
     )
-
-
-def model_record(model: str, at: float) -> ModelRecord:
-    """The one model of this machine; the names that OpenAI's clients send mean it too."""
-    return ModelRecord(
-        name=model,
-        aliases=("whisper-1",),
-        languages=("en",) if model.endswith(".en") else (),
-        default=True,
-        created_at=at,
-    )
-
-
-async def _register_model(jetstream: JetStream, model: str) -> None:
-    """A model of an earlier start is taken out: no worker serves it, and its jobs would wait for ever."""
-    for key in await buckets.entries(jetstream, names.MODELS_BUCKET):
-        if key != names.token(model):
-            await buckets.delete(jetstream, names.MODELS_BUCKET, key)
-    await buckets.put(jetstream, names.MODELS_BUCKET, names.token(model), model_record(model, time.time()).encode())
 
 
 async def _accepts(port: int) -> bool:
