@@ -26,7 +26,7 @@ from whisper_models.bundled import sample_path
 
 SAMPLE_RATE_HZ = 16_000
 TEXT = "hello world one two three"
-START_S = 60.0
+START_S = 120.0
 
 
 def recording(duration_s: float) -> bytes:

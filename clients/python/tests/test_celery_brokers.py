@@ -139,6 +139,7 @@ def test_workers_and_gateway_are_killed_in_turn_and_nothing_is_lost_or_doubled(
     assert len(jobs) == TASKS
     assert {job["id"] for job in jobs} == {transcript["job"] for transcript in transcripts}
     assert {job["state"] for job in jobs} == {"completed"}
+    assert TEXT not in site.worker.log
 
 
 def test_the_documents_chain_transcribes_summarises_and_notifies(on_redis: Site) -> None:

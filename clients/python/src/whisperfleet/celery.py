@@ -51,7 +51,15 @@ class Waiting(TypedDict):
     """The job failed for a reason that may have gone."""
 
 
-@shared_task(bind=True, name=TASK, acks_late=True, reject_on_worker_lost=True, max_retries=MAX_RETRIES)
+@shared_task(
+    bind=True,
+    name=TASK,
+    acks_late=True,
+    reject_on_worker_lost=True,
+    max_retries=MAX_RETRIES,
+    # Celery logs what a task returns; a transcript belongs into no log.
+    resultrepr_maxsize=0,
+)
 def transcribe_audio(self: Any, audio: str, **options: Any) -> dict[str, Any]:
     """The transcript of the file at the path `audio`, as a dict: job, text, language, duration_s, segments, words.
 
