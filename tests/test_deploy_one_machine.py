@@ -73,7 +73,7 @@ def test_a_service_has_no_privilege_and_writes_to_its_volumes_alone(name: str) -
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in service
     if name == "volumes":
-        assert (service["user"], service["cap_add"], service["network_mode"]) == ("0:0", ["CHOWN"], "none")
+        assert (service["user"], service["cap_add"], service["networks"]) == ("0:0", ["CHOWN"], ["queue"])
     else:
         assert service["user"] == "65532:65532"
         assert "cap_add" not in service

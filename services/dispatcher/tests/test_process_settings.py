@@ -28,11 +28,14 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
 def test_every_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name, value in (WORKER | {"WHISPERFLEET_SLOTS": "0", "WHISPERFLEET_THREADS": "many"}).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WHISPERFLEET_NATS_PASSWORD", "a secret")
     monkeypatch.delenv("WHISPERFLEET_MODEL")
     with pytest.raises(SystemExit) as stopped:
         WorkerSettings.load()
     assert stopped.value.code == 2
-    lines = capsys.readouterr().err.splitlines()
+    said = capsys.readouterr().err
+    assert "a secret" not in said
+    lines = said.splitlines()
     assert [line.split(":")[0] for line in lines] == [
         "WHISPERFLEET_MODEL",
         "WHISPERFLEET_SLOTS",

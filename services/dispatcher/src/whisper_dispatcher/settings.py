@@ -45,7 +45,9 @@ class ProcessSettings(BaseSettings):
         except ValidationError as error:
             for problem in error.errors():
                 variable = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
-                sys.stderr.write(f"{variable}: {problem['msg']} (got {problem['input']!r})\n")
+                # Of a variable that is missing, the input is all the others, passwords too.
+                given = "" if problem["type"] == "missing" else f" (got {problem['input']!r})"
+                sys.stderr.write(f"{variable}: {problem['msg']}{given}\n")
             sys.exit(2)
 
     def start_reporting(self, process: str) -> None:
