@@ -42,7 +42,7 @@ check: $(SETUP) ## Lint, types and import rules
 test: check ## Pass everything that needs no cluster
 	@$(BIN)/whisperfleet install-tools
 	@clients/python/tests/install-brokers
-	@$(BIN)/pytest -n $(or $(TEST_WORKERS),4) --dist loadgroup
+	@$(BIN)/pytest -n $(or $(TEST_WORKERS),4)
 
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -24,7 +24,7 @@ from fleet_harness import TEXT, Fleet, recording, until
 from whisperfleet.celery import TASK
 from whisperfleet.client import Client, JobFailed
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("celery")]
+pytestmark = pytest.mark.timeout(400)
 
 ROOT = Path(__file__).resolve().parents[3]
 TASKS = 100

@@ -27,8 +27,6 @@ from whisperfleet.client import (
     StillRunning,
 )
 
-pytestmark = pytest.mark.xdist_group("client")
-
 WAIT_S = 60.0
 
 
