@@ -86,9 +86,10 @@ class Puller:
         self._subscription = await self._jetstream.client.subscribe(self._inbox + ".*", cb=self._on_message)
 
     async def stop(self) -> None:
-        if self._subscription:
+        """A request may still be open: what it brings until the server has taken it back is handed back."""
+        if self._subscription and self._jetstream.is_connected:
             try:
-                await self._subscription.unsubscribe()
+                await self._subscription.drain()  # type: ignore[no-untyped-call]
             except TRANSPORT_ERRORS:
                 log.debug("unsubscribe at stop failed; the connection is gone")
 

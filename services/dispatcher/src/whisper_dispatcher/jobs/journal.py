@@ -91,7 +91,7 @@ async def fail(
     window: int | None = None,
     attempts: int = 0,
 ) -> bool:
-    """Dead letter first, so that a failed job without one cannot be."""
+    """Dead letter first, so that a failed job without one cannot be; state last, for then it may be requeued."""
     now = time.time()
     letter = DeadLetter(
         job=view.job,
@@ -104,11 +104,11 @@ async def fail(
         generation=view.generation,
     )
     await jetstream.publish(names.dead_subject(view.client, view.job), letter.encode())
+    await purge_work(jetstream, view.client, view.job)
     state = JobState(state="failed", at=now, generation=view.generation, reason=reason, message=message)
     won = await set_state(jetstream, view, state)
     if not won and not await _is_failed(jetstream, view):
         await jetstream.purge(names.JOURNAL_STREAM, names.dead_subject(view.client, view.job))
-    await purge_work(jetstream, view.client, view.job)
     return won
 
 

@@ -84,10 +84,11 @@ class Planner:
             held.add(task)
             task.add_done_callback(held.discard)
             task.add_done_callback(lambda _: free.release())
+        # First, or what is handed back would come to the request that is still open here.
+        await puller.stop()
         for task in held:
             task.cancel()
         await asyncio.gather(*held, return_exceptions=True)
-        await puller.stop()
 
     async def _next(self, puller: Puller) -> Delivery | None:
         pull = asyncio.create_task(puller.pull(expires_s=PULL_S))
