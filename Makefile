@@ -42,6 +42,13 @@ test: check ## Pass everything that needs no cluster
 	@$(BIN)/whisperfleet install-tools
 	@$(BIN)/pytest -n $(or $(TEST_WORKERS),4)
 
+chaos: $(SETUP) ## Kill everything in turn while 200 jobs run, and count them; options in ARGS="--seed 2"
+	@$(BIN)/whisperfleet install-tools
+	@$(BIN)/python -m chaos $(ARGS)
+
+bench: $(SETUP) ## Measure speed and overhead beside their goals; some figures alone: ARGS="decode_ms"
+	@$(BIN)/python -m bench $(ARGS)
+
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --no-annotate \
@@ -50,4 +57,4 @@ lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test lock clean
+.PHONY: help setup demo up check test chaos bench lock clean
