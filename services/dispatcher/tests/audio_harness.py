@@ -8,7 +8,7 @@ import wave
 import av
 import numpy as np
 
-from whisper_contracts.messages import SAMPLE_RATE_HZ
+from whisper_contracts.pcm import SAMPLE_RATE_HZ
 
 
 def tone(seconds: float) -> np.ndarray:

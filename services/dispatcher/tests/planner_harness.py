@@ -13,7 +13,6 @@ from journal_harness import Book, book, unique
 
 from whisper_contracts import names
 from whisper_contracts.messages import (
-    BYTES_PER_SECOND,
     MAX_INLINE_AUDIO_BYTES,
     Segment,
     TranscribeOptions,
@@ -21,6 +20,7 @@ from whisper_contracts.messages import (
     WindowResult,
     WindowTask,
 )
+from whisper_contracts.pcm import BYTES_PER_SECOND
 from whisper_dispatcher.jetstream import objects, topology
 from whisper_dispatcher.jetstream.connection import JetStream, connected
 from whisper_dispatcher.jetstream.pull import Delivery, Puller

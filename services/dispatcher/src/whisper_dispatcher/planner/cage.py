@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from whisper_contracts.failures import FailureReason, JobFailed
-from whisper_contracts.messages import BYTES_PER_SECOND, SAMPLE_RATE_HZ
+from whisper_contracts.pcm import BYTES_PER_SECOND, SAMPLE_RATE_HZ
 from whisper_dispatcher.planner.sniff import ADVICE
 from whisper_dispatcher.planner.sound import write_pcm
 

@@ -12,7 +12,7 @@ from av.container.input import InputContainer
 from av.filter import Graph
 
 from whisper_contracts.failures import FailureReason, JobFailed
-from whisper_contracts.messages import SAMPLE_RATE_HZ
+from whisper_contracts.pcm import SAMPLE_RATE_HZ
 from whisper_dispatcher.planner.sniff import ADVICE, why_unreadable
 
 # Formats that carry their sound inside. Playlists (hls, dash, concat …) name other files and are none of them.
