@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import openai
 import pytest
-from up_harness import Up, started
+from up_harness import Up, spoken, started
 
 from whisper_models.bundled import sample_path
 
@@ -30,11 +29,6 @@ def api(up: Up) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def spoken() -> dict[str, str]:
-    with sample_path("samples.tsv").open() as file:
-        return {row["file"]: row["text"] for row in csv.DictReader(file, delimiter="\t")}
-
-
 def plain(text: str) -> str:
     return " ".join(re.findall(r"[a-z]+", text.lower()))
 
@@ -45,7 +39,7 @@ def plain(text: str) -> str:
 )
 def test_every_kind_of_recording_becomes_its_words(api: openai.OpenAI, sample: str) -> None:
     answer = api.audio.transcriptions.create(model="whisper-1", file=sample_path(sample))
-    assert plain(answer.text) == spoken()[sample]
+    assert plain(answer.text) == spoken(sample)
 
 
 def test_text_is_the_words_alone(api: openai.OpenAI) -> None:
@@ -101,7 +95,7 @@ def test_a_stream_ends_with_the_text_that_its_pieces_make(api: openai.OpenAI) ->
     events = list(stream)
     pieces = [event.delta for event in events if event.type == "transcript.text.delta"]
     assert events[-1].type == "transcript.text.done"
-    assert plain(events[-1].text) == spoken()["voice-note.ogg"]
+    assert plain(events[-1].text) == spoken("voice-note.ogg")
     assert "".join(pieces) == events[-1].text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -138,6 +139,12 @@ def descendants(ancestor: int) -> dict[int, str]:
 def left_of(earlier: dict[int, str]) -> dict[int, str]:
     now = processes()
     return {pid: command for pid, command in earlier.items() if pid in now and now[pid][1] == command}
+
+
+def spoken(sample: str) -> str:
+    """What is said in one of the bundled recordings."""
+    with sample_path("samples.tsv").open() as file:
+        return next(row["text"] for row in csv.DictReader(file, delimiter="\t") if row["file"] == sample)
 
 
 def transcribe(client: httpx.Client, sample: str) -> str:
