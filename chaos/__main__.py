@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chaos import queue_disk, run
+from chaos.client import ANSWER_LIMIT_S
 from chaos.queue_disk import NoDisk
 from chaos.run import Outcome
 
@@ -31,6 +32,9 @@ def main() -> int:
     except NoDisk as error:
         console.print(str(error), style="red", highlight=False, markup=False)
         return 2
+    except TimeoutError:
+        console.print(f"The gateway answered nothing for {ANSWER_LIMIT_S:g} s; the logs are in {run.LOGS}", style="red")
+        return 1
     verdict = outcome.verdict
     report = {
         "jobs": options.jobs,

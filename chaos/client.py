@@ -92,15 +92,15 @@ class Client:
         else:
             upload.refusal = f"{response.status_code}: {response.text[:200]}"
 
-    async def listed(self) -> dict[str, str]:
-        """The state of every job of this client, by id."""
-        states: dict[str, str] = {}
+    async def listed(self) -> dict[str, dict[str, Any]]:
+        """Every job of this client, by id."""
+        jobs: dict[str, dict[str, Any]] = {}
         after: dict[str, str] = {}
         while True:
             page = (await self._get("/v1/jobs", params={"limit": "100", **after})).json()
-            states |= {job["id"]: job["state"] for job in page["data"]}
+            jobs |= {job["id"]: job for job in page["data"]}
             if not page["has_more"]:
-                return states
+                return jobs
             after = {"after": page["data"][-1]["id"]}
 
     async def job(self, job: str) -> dict[str, Any]:

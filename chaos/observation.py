@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 from chaos.client import Client, Upload
 from chaos.verdict import FINAL_STATES, SeenJob
@@ -21,11 +23,26 @@ WORK_STREAMS = (names.PLAN_STREAM, names.WINDOWS_STREAM, names.HOOKS_STREAM)
 
 async def most_final(client: Client, share: float, limit_s: float) -> None:
     """Returns when so many jobs are final, and at the limit."""
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        states = (await client.listed()).values()
-        if sum(state in FINAL_STATES for state in states) >= share * len(states):
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            while True:
+                jobs = (await client.listed()).values()
+                if sum(job["state"] in FINAL_STATES for job in jobs) >= share * len(jobs):
+                    return
+                await asyncio.sleep(POLL_S)
+
+
+async def until_still(client: Client, stuck_after_s: float) -> None:
+    """Returns when every job is final, or when not one has moved for so long."""
+    before: list[Any] = []
+    moved_at = time.monotonic()
+    while time.monotonic() - moved_at < stuck_after_s:
+        jobs = (await client.listed()).values()
+        if all(job["state"] in FINAL_STATES for job in jobs):
             return
+        now = [(job["id"], job["state"], job["windows"]["done"]) for job in jobs]
+        if now != before:
+            before, moved_at = now, time.monotonic()
         await asyncio.sleep(POLL_S)
 
 
@@ -72,7 +89,7 @@ async def see_jobs(
     client: Client,
     uploads: Sequence[Upload],
     undisturbed: Mapping[str, str],
-    listed: Mapping[str, str],
+    listed: Mapping[str, Mapping[str, Any]],
     journal: Mapping[str, Mapping[str, int]],
 ) -> list[SeenJob]:
     """undisturbed: text by the name of the recording."""
@@ -89,7 +106,7 @@ async def _see(
     client: Client,
     upload: Upload,
     undisturbed: str,
-    listed: Mapping[str, str],
+    listed: Mapping[str, Mapping[str, Any]],
     journal: Mapping[str, Mapping[str, int]],
 ) -> SeenJob:
     facts = SeenJob(upload.key, frozenset(upload.answered_ids), upload.recording.spoken, undisturbed)
@@ -108,7 +125,7 @@ async def _see(
         undisturbed=undisturbed,
         state=state,
         reason=str(body.get("message") or ""),
-        listed_state=listed.get(job, ""),
+        listed_state=str(listed.get(job, {}).get("state", "")),
         last_events=tuple(e for e in await client.events(job) if e in FINAL_STATES) if is_final else (),
         texts=tuple(text for text in texts if text is not None),
         journal=journal.get(job, {}),

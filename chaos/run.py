@@ -31,13 +31,13 @@ from whisper_models.catalogue import DEMO_MODEL
 
 SERVERS = 2
 LOGS = Path("build/chaos-logs")
-UNDISTURBED_LIMIT_S = 120.0
+UNDISTURBED_LIMIT_S = 240.0
 MOST = 0.8
 """Of the jobs are done while processes are killed; the last ones in peace, or there would never be an end."""
-DISTURBED_LIMIT_S = 240.0
+DISTURBED_LIMIT_S = 150.0
 """After the last upload."""
-QUIET_LIMIT_S = 180.0
-"""After the last kill; deliveries of the dead come again after 15 s, jobs without work after 60."""
+STUCK_AFTER_S = 100.0
+"""Without a move of any job. Deliveries of the dead come again after 15 s, jobs without work after 60."""
 WORK_LIMIT_S = 60.0
 END_LIMIT_S = 5.0
 _LIMIT_BYTES = queue_disk.SIZE_MB * MIB // 4
@@ -67,7 +67,7 @@ async def chaos(jobs: int, seed: int, speech: Speech, console: Console) -> Outco
                 disturbance = Disturbance(pipeline, folder.store, run, tell)
                 await _disturb(client, sent, disturbance, seed)
                 tell("quiet: until every job is final")
-                await observation.most_final(client, 1.0, QUIET_LIMIT_S)
+                await observation.until_still(client, STUCK_AFTER_S)
                 seen, left = await _observe(pipeline, client, sent, calm, run)
             finally:
                 await client.close()

@@ -12,8 +12,8 @@ ROLES: tuple[Role, ...] = get_args(Role)
 Action = Literal[Role, "fill-disk", "free-disk"]
 """free-disk: and nats-server is killed, as an operator would restart it; until then it may not store again."""
 
-SHORTEST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 5.0
+SHORTEST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 8.0
 FULL_IN_ROUND = 2
 
 
