@@ -22,9 +22,10 @@ from whisper_contracts.messages import (
     WindowTask,
 )
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.pull import Puller
+from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
 from whisper_dispatcher.jobs import journal
-from whisper_dispatcher.planner import job_run
+from whisper_dispatcher.planner import job_run, process
+from whisper_dispatcher.planner.job_run import JobRun
 
 
 @pytest.fixture
@@ -98,6 +99,38 @@ async def test_a_cancelled_job_is_let_go(stage: Stage) -> None:
     assert view.name == "cancelled"
     await gone(stage, names.JOURNAL_STREAM, names.audio_subject(view.client, view.job))
     await gone(stage, names.PLAN_STREAM, names.job_plan_filter(view.client, view.job))
+
+
+async def test_a_job_that_is_delivered_again_while_it_is_held_runs_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Delivery] = []
+    runs: list[str] = []
+    run = JobRun.run
+
+    async def noted_progress(delivery: Delivery, every_s: float) -> None:
+        held.append(delivery)
+        await keep_in_progress(delivery, every_s)
+
+    async def noted_run(job_run: JobRun) -> None:
+        runs.append(job_run.view.job)
+        await run(job_run)
+
+    monkeypatch.setattr(process, "keep_in_progress", noted_progress)
+    monkeypatch.setattr(JobRun, "run", noted_run)
+    await stage.start_planner()
+    view = await stage.submit(as_wav(tone(3.0)))
+    await until(lambda: view.total is not None)
+    # What a killed NATS does by itself: the message comes a second time.
+    await held[0].hand_back()
+    consumer = f"CONSUMER.INFO.{names.PLAN_STREAM}.{names.plan_consumer('interactive')}"
+    async with asyncio.timeout(LIMIT_S):
+        while (await stage.jobs.jetstream.api(consumer))["num_redelivered"] != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await stage.start_worker()
+    assert await stage.final(view) == "completed"
+    await gone(stage, names.PLAN_STREAM, names.job_plan_filter(view.client, view.job))
+    assert runs == [view.job]
 
 
 async def test_a_planner_that_drains_hands_its_jobs_to_the_next(stage: Stage) -> None:

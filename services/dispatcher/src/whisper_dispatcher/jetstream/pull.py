@@ -44,6 +44,11 @@ class Delivery:
         return dict(self.message.headers or {})
 
     @property
+    def sequence(self) -> int:
+        """Of the message in its stream: the same for each of its deliveries."""
+        return self.message.metadata.sequence.stream
+
+    @property
     def deliveries(self) -> int:
         """From 1; handing back counts too."""
         return self.message.metadata.num_delivered or 1
