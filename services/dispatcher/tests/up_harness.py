@@ -65,6 +65,12 @@ class Up:
         self.process.terminate()
         return self.process.wait(DRAIN_S)
 
+    @property
+    def noted(self) -> dict[str, str]:
+        """What the other commands find it by."""
+        noted: dict[str, str] = json.loads((self.state / "whisperfleet" / "running.json").read_text())
+        return noted
+
     def part(self, module: str) -> int:
         """The process of one part, such as `whisper_dispatcher.planner`."""
         return next(
