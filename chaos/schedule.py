@@ -30,12 +30,8 @@ def steps(seed: int) -> Iterator[Step]:
     number = 0
     while True:
         order = rng.sample(ROLES, len(ROLES))
-        round_ = _full_disk_round(order) if number == FULL_IN_ROUND else order
+        is_full = number == FULL_IN_ROUND
+        round_: list[Action] = ["fill-disk", *order, "free-disk"] if is_full else [*order]
         for action in round_:
             yield Step(rng.uniform(SHORTEST_PAUSE_S, LONGEST_PAUSE_S), action)
         number += 1
-
-
-def _full_disk_round(order: list[Role]) -> list[Action]:
-    others: list[Action] = [role for role in order if role != "nats-server"]
-    return ["fill-disk", *others, "free-disk"]

@@ -104,11 +104,11 @@ def test_every_role_is_killed_once_in_each_round() -> None:
     assert all(Counter(round_) == Counter(ROLES) for round_ in rounds)
 
 
-def test_the_disk_is_full_once_while_all_but_the_queue_are_killed() -> None:
+def test_the_disk_is_full_once_while_every_role_is_killed() -> None:
     plan = [step.action for step in itertools.islice(steps(6), 100)]
     assert plan.count("fill-disk") == plan.count("free-disk") == 1
     full = plan[plan.index("fill-disk") + 1 : plan.index("free-disk")]
-    assert sorted(full) == sorted(set(ROLES) - {"nats-server"})
+    assert sorted(full) == sorted(ROLES)
 
 
 def test_numbered_uploads_are_different_files() -> None:
