@@ -38,7 +38,8 @@ DISTURBED_LIMIT_S = 150.0
 """After the last upload."""
 STUCK_AFTER_S = 100.0
 """Without a move of any job. Deliveries of the dead come again after 15 s, jobs without work after 60."""
-WORK_LIMIT_S = 60.0
+WORK_LIMIT_S = 100.0
+"""What a killed NATS has kept of finished work goes in the second round of maintenance: after 60 s at most."""
 END_LIMIT_S = 5.0
 _LIMIT_BYTES = queue_disk.SIZE_MB * MIB // 4
 

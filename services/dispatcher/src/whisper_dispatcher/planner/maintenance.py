@@ -34,6 +34,19 @@ def is_orphan(view: JobView, planned: set[str], now: float, grace_s: float) -> b
     )
 
 
+def is_done_work(subject: str, view: JobView | None) -> bool:
+    """A work message whose result is in the journal, or whose job was cancelled: no delivery of it would change a thing.
+
+    Those of a failed job are left alone, since they may be of its requeue.
+    """
+    if view is None:
+        return False
+    if view.name in ("completed", "cancelled"):
+        return True
+    is_window = subject.startswith(names.WINDOWS_SUBJECTS.removesuffix(">"))
+    return is_window and int(subject.rsplit(".", 1)[1]) in view.done
+
+
 def is_outlived(state: JobState | None, now: float, settings: PlannerSettings) -> bool:
     """A final job whose data may go."""
     if state is None or state.state == "queued":
@@ -53,6 +66,8 @@ class Maintenance:
     """Sequences of the tombstones seen in the last round, and of those whose erasure is known to be finished."""
     _finished: set[int] = field(default_factory=set)
     _chunks: set[str] = field(default_factory=set)
+    _done_work: set[str] = field(default_factory=set)
+    """Seen in the last round: a younger one is about to be acknowledged."""
     _swept_at: float = 0.0
 
     async def run(self) -> None:
@@ -61,7 +76,7 @@ class Maintenance:
             await self.tend(time.time())
 
     async def tend(self, now: float) -> None:
-        for part in (self._heal, self._expire, self._erase, self._drop_left_audio, self._sweep):
+        for part in (self._heal, self._drop_done_work, self._expire, self._erase, self._drop_left_audio, self._sweep):
             try:
                 await part(now)
             except (QueueUnavailable, QueueFull) as error:
@@ -82,6 +97,23 @@ class Maintenance:
             if view.record and is_orphan(view, planned, now, self.settings.maintenance_every_s):
                 log.warning("job had no plan message, queued again", job=view.job)
                 await journal.queue_plan(self.jetstream, view.record, generation=view.generation, again=int(now))
+
+    async def _drop_done_work(self, now: float) -> None:
+        """A killed NATS may keep a message whose ack it has counted: never delivered again, and backlog for ever."""
+        done: set[str] = set()
+        for stream, subjects, job_token in (
+            (names.PLAN_STREAM, names.PLAN_SUBJECTS, -1),
+            (names.WINDOWS_STREAM, names.WINDOWS_SUBJECTS, -2),
+        ):
+            for subject in await self.jetstream.subjects(stream, subjects):
+                job = subject.split(".")[job_token]
+                if job in self.held or not is_done_work(subject, self.index.get(job)):
+                    continue
+                done.add(subject)
+                if subject in self._done_work:
+                    log.warning("work of a finished job was left in the queue, dropped", job=job, subject=subject)
+                    await self.jetstream.purge(stream, subject)
+        self._done_work = done
 
     async def _expire(self, now: float) -> None:
         for view in self.index.active():
