@@ -20,7 +20,7 @@ NOTES = (
     "video.mp4",
 )
 LONG = "minutes.mp3"
-LONG_EVERY = 20
+LONG_EVERY = 40
 PART = "part-of-minutes.mp3"
 PART_SHARE = 1 / 3
 

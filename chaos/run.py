@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shutil
 import time
@@ -81,6 +82,7 @@ async def chaos(jobs: int, seed: int, speech: Speech, console: Console) -> Outco
         "refusals": [f"{upload.key}: {upload.refusal}" for upload in sent if upload.refusal],
         "recordings": {name: sum(upload.recording.name == name for upload in sent) for name in known},
         "seed": seed,
+        "machine": {"cores": os.cpu_count(), "load_at_end": os.getloadavg()[0]},
         "spent_s": round(time.monotonic() - began, 1),
     }
     return Outcome(verdict, facts)
