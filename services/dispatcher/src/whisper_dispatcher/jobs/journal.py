@@ -8,6 +8,7 @@ from whisper_contracts import names
 from whisper_contracts.failures import SENTENCES, FailureReason
 from whisper_contracts.messages import (
     DeadLetter,
+    HookTask,
     JobRecord,
     JobState,
     Message,
@@ -79,6 +80,7 @@ async def set_state(jetstream: JetStream, view: JobView, state: JobState) -> boo
 
 
 async def complete(jetstream: JetStream, view: JobView) -> bool:
+    await _queue_hook(jetstream, view)
     return await set_state(jetstream, view, JobState(state="completed", at=time.time(), generation=view.generation))
 
 
@@ -105,6 +107,7 @@ async def fail(
     )
     await jetstream.publish(names.dead_subject(view.client, view.job), letter.encode())
     await purge_work(jetstream, view.client, view.job)
+    await _queue_hook(jetstream, view)
     state = JobState(state="failed", at=now, generation=view.generation, reason=reason, message=message)
     won = await set_state(jetstream, view, state)
     if not won and not await _is_failed(jetstream, view):
@@ -123,11 +126,24 @@ async def cancel(jetstream: JetStream, view: JobView) -> bool:
     state = JobState(
         state="cancelled", at=time.time(), generation=view.generation, reason=reason, message=SENTENCES[reason]
     )
-    if view.is_final or not await set_state(jetstream, view, state):
+    if view.is_final:
+        return False
+    await _queue_hook(jetstream, view)
+    if not await set_state(jetstream, view, state):
         return False
     await purge_work(jetstream, view.client, view.job)
     await jetstream.publish_core(names.cancel_subject(view.job))
     return True
+
+
+async def _queue_hook(jetstream: JetStream, view: JobView) -> None:
+    """Before the state is written, so that a crash between the two loses no webhook; it waits for the state."""
+    if view.record is None or view.record.callback_url is None:
+        return
+    hook = HookTask(job=view.job, client=view.client, url=view.record.callback_url, generation=view.generation)
+    await jetstream.publish(
+        names.hook_subject(view.client, view.job), hook.encode(), message_id=f"hook.{view.job}.{view.generation}"
+    )
 
 
 async def requeue(jetstream: JetStream, view: JobView) -> bool:

@@ -15,7 +15,6 @@ from whisper_contracts import names
 from whisper_contracts.failures import JobFailed
 from whisper_contracts.messages import (
     MAX_WINDOW_S,
-    HookTask,
     JobRecord,
     Plan,
     State,
@@ -180,7 +179,6 @@ class JobRun:
         return {int(subject.rsplit(".", 1)[1]) for subject in subjects} | self.view.done
 
     async def _complete(self) -> State:
-        await self._queue_hook()
         while (state := self._final_state()) is None:
             if await journal.complete(self.jetstream, self.view):
                 log.info("completed", job=self.view.job, trace=self._trace)
@@ -189,7 +187,6 @@ class JobRun:
         return state
 
     async def _fail(self, failure: JobFailed) -> State:
-        await self._queue_hook()
         detail = self.view.failure
         while (state := self._final_state()) is None:
             if await journal.fail(
@@ -216,16 +213,3 @@ class JobRun:
                     await changed.wait()
             except TimeoutError:
                 log.info("state not seen yet, trying again", job=self.view.job)
-
-    async def _queue_hook(self) -> None:
-        """Before the state is written, so that a crash between the two loses no webhook; it waits for the state."""
-        if self.record.callback_url is None:
-            return
-        hook = HookTask(
-            job=self.view.job, client=self.view.client, url=self.record.callback_url, generation=self.generation
-        )
-        await self.jetstream.publish(
-            names.hook_subject(self.view.client, self.view.job),
-            hook.encode(),
-            message_id=f"hook.{self.view.job}.{self.generation}",
-        )
