@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from audio_harness import as_wav, pause, speech_like, tone
+from journal_harness import unique
 from planner_harness import Stage, gone, opened
 
 from whisper_contracts import names
@@ -63,14 +65,17 @@ async def test_a_long_recording_is_cut_into_windows_that_cover_it(stage: Stage) 
 async def test_an_upload_in_the_object_store_is_planned_like_any_other(stage: Stage) -> None:
     await stage.start_worker()
     await stage.start_planner()
-    view = await stage.jobs.accept(audio_object="long-one")
-    upload = objects.Upload(stage.jobs.jetstream, names.AUDIO_BUCKET, "long-one")
+    job = unique()
+    view = await stage.jobs.accept(job, audio_object=job)
+    upload = objects.Upload(stage.jobs.jetstream, names.AUDIO_BUCKET, job)
     await upload.write(speech_like(phrases=4))
     await upload.finish()
     assert view.record
     await journal.queue_plan(stage.jobs.jetstream, view.record, generation=0)
     assert await stage.final(view) == "completed"
     assert await stage.texts(view) == [" w0", " w1"]
+    stored_as = base64.urlsafe_b64encode(job.encode()).decode()
+    await gone(stage, f"OBJ_{names.AUDIO_BUCKET}", f"$O.{names.AUDIO_BUCKET}.M.{stored_as}")
 
 
 @pytest.mark.parametrize("audio", [b"this is a letter, not a recording", as_wav(tone(0.0))], ids=["text", "no sound"])

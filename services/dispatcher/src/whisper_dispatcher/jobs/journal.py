@@ -165,9 +165,11 @@ async def purge_work(jetstream: JetStream, client: str, job: str) -> None:
     await jetstream.purge(names.WINDOWS_STREAM, names.job_windows_filter(client, job))
 
 
-async def delete_audio(jetstream: JetStream, client: str, job: str) -> None:
+async def delete_audio(jetstream: JetStream, client: str, job: str, *, is_inline: bool = False) -> None:
+    """is_inline: it is known to lie in the journal, so that no object needs to be looked for."""
     await jetstream.purge(names.JOURNAL_STREAM, names.audio_subject(client, job))
-    await objects.delete(jetstream, names.AUDIO_BUCKET, job)
+    if not is_inline:
+        await objects.delete(jetstream, names.AUDIO_BUCKET, job)
 
 
 async def erase(jetstream: JetStream, view: JobView) -> None:

@@ -60,7 +60,8 @@ class JobRun:
             state = await self._fail(failure)
         # A failed job keeps its audio: it may be requeued, and may have been by now.
         if state in ("completed", "cancelled"):
-            await journal.delete_audio(self.jetstream, self.view.client, self.view.job)
+            is_inline = self.record.audio_object is None
+            await journal.delete_audio(self.jetstream, self.view.client, self.view.job, is_inline=is_inline)
 
     async def _transcribe(self) -> State:
         plan = await journal.read_plan(self.jetstream, self.view.client, self.view.job) if self.view.total else None
