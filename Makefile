@@ -47,7 +47,10 @@ lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	  --custom-compile-command "make lock" --no-annotate \
 	  --all-extras --group dev --group bench --group build --output-file requirements.lock pyproject.toml
 
+generate: $(SETUP) ## Write manifests/crds again from the operator's models
+	@$(BIN)/python -m whisper_operator.crd.generate
+
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test lock clean
+.PHONY: help setup demo up check test lock generate clean

@@ -7,6 +7,7 @@ and only while it is the same one that was recorded.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -71,6 +72,7 @@ def record(provider: str, context: str) -> Cluster:
 def forget() -> None:
     paths.RECORD.unlink(missing_ok=True)
     paths.KUBECONFIG.unlink(missing_ok=True)
+    shutil.rmtree(paths.PROGRAM_LINKS, ignore_errors=True)
 
 
 def current() -> Cluster:

@@ -111,6 +111,16 @@ def ensure_programs(names: Iterable[str], console: Console) -> dict[str, Path]:
     return found
 
 
+def client_programs(console: Console) -> dict[str, Path]:
+    """What talks to a cluster: the pinned ones, or without Go those on the PATH."""
+    if shutil.which("go") is not None:
+        return ensure_programs(CLIENTS, console)
+    found = {name: shutil.which(name) for name in CLIENTS}
+    if missing := ", ".join(name for name, path in found.items() if path is None):
+        raise ClusterError(f"{missing} is not on the PATH, and without Go it cannot be built. Install it, or Go 1.24.")
+    return {name: Path(path) for name, path in found.items() if path is not None}
+
+
 def link_programs(programs: dict[str, Path]) -> None:
     """Puts them into build/cluster/bin, where tests and people find them."""
     paths.PROGRAM_LINKS.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from .images import build_images
 from .kind import KindProvider
 from .node import NodeProvider
 from .node_images import ensure_base_images
-from .programs import CLIENTS, ensure_programs, link_programs
+from .programs import client_programs, link_programs
 
 
 class Provider(Protocol):
@@ -79,20 +79,43 @@ def provider_of(cluster: Cluster) -> Provider:
     return choose(cluster.provider, cluster.context if cluster.provider == ContextProvider.name else None)
 
 
+def kept(provider: Provider) -> Cluster | None:
+    """The cluster that an earlier `up` brought and that still answers; raises ClusterError if it is of another kind."""
+    recorded = clusters.recorded()
+    if recorded is None:
+        return None
+    if (recorded.provider, recorded.context) != (provider.name, provider.context):
+        raise ClusterError(
+            f"The cluster {recorded.context} ({recorded.provider}) is up. Run `make cluster-down` before another."
+        )
+    try:
+        return clusters.current()
+    except ClusterError:
+        return None  # it ended without `down`, for instance with the machine
+
+
 def up(provider: Provider, console: Console) -> Cluster:
     """A ready cluster; one that was brought up before and still answers is kept."""
     paths.CLUSTER.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(paths.CLUSTER / ".lock"):
-        link_programs(ensure_programs(CLIENTS, console))
-        if (kept := _still_up(provider)) is not None:
-            return kept
+        link_programs(client_programs(console))
+        if (cluster := kept(provider)) is not None:
+            return cluster
         try:
             provider.up(console)
         except ClusterError as error:
-            folder = collect(provider.logs(), None)
+            folder = collect(provider.logs(), _unrecorded(provider))
             provider.down()
             raise ClusterError(f"{error}\nThe logs are in {folder}.") from error
         return clusters.record(provider.name, provider.context)
+
+
+def _unrecorded(provider: Provider) -> Cluster | None:
+    """A cluster that did not get ready, where its API server answers nevertheless."""
+    try:
+        return Cluster(provider.name, provider.context, clusters.cluster_uid(paths.KUBECONFIG))
+    except ClusterError:
+        return None
 
 
 def down() -> None:
@@ -117,17 +140,3 @@ def _builder(provider: Provider, console: Console) -> Builder:
         return Docker()
     ensure_base_images(console)
     return Buildah()
-
-
-def _still_up(provider: Provider) -> Cluster | None:
-    recorded = clusters.recorded()
-    if recorded is None:
-        return None
-    if (recorded.provider, recorded.context) != (provider.name, provider.context):
-        raise ClusterError(
-            f"The cluster {recorded.context} ({recorded.provider}) is up. Run `make cluster-down` before another."
-        )
-    try:
-        return clusters.current()
-    except ClusterError:
-        return None  # it ended without `down`, for instance with the machine
