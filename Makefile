@@ -40,7 +40,16 @@ check: $(SETUP) ## Lint, types and import rules
 
 test: check ## Pass everything that needs no cluster
 	@$(BIN)/whisperfleet install-tools
-	@$(BIN)/pytest -n $(or $(TEST_WORKERS),4)
+	@$(BIN)/python -m pytest -n $(or $(TEST_WORKERS),4)
+
+cluster-up: $(SETUP) ## Have a Kubernetes cluster to test on; options in ARGS="--provider node"
+	@$(BIN)/python -m tests.e2e.cluster up $(ARGS)
+
+cluster-images: $(SETUP) ## Build the images into the cluster; some of them with ARGS="operator models"
+	@$(BIN)/python -m tests.e2e.cluster images $(ARGS)
+
+cluster-down: $(SETUP) ## Take that cluster away
+	@$(BIN)/python -m tests.e2e.cluster down
 
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -53,4 +62,4 @@ generate: $(SETUP) ## Write manifests/crds again from the operator's models
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test lock generate clean
+.PHONY: help setup demo up check test cluster-up cluster-images cluster-down lock generate clean
