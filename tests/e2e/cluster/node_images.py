@@ -18,6 +18,8 @@ PYTHON = "docker.io/library/python:3.11-slim-bookworm"
 _DEBOOTSTRAP_LIMIT_S = 600.0
 _DEBIAN_SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
 _LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
+# Builds see the machine's certificates in place of the image's; an upgrade would fail to write over them.
+_KEEP_CERTIFICATES = r"Package: ca-certificates\nPin: release *\nPin-Priority: 50\n"
 _DEBIAN_DOCKERFILE = """\
 FROM scratch
 ADD rootfs.tar /
@@ -84,6 +86,10 @@ def _image(name: str, folder: Path, dockerfile: str) -> Image:
 def _debootstrap(target: Path) -> None:
     options = ["--variant=apt", "--mode=root", '--aptopt=Acquire::Check-Valid-Until "false"']
     options += [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
+    options += [
+        "--include=ca-certificates",
+        f"--customize-hook=printf '{_KEEP_CERTIFICATES}' > \"$1\"/etc/apt/preferences.d/keep",
+    ]
     options += ['--customize-hook=rm -f "$1"/etc/resolv.conf "$1"/etc/hostname']
     # The machine's own sources name its mirror; those of another release are of no use.
     own = _DEBIAN_SOURCES.is_file() and "bookworm" in _DEBIAN_SOURCES.read_text("utf-8")
