@@ -23,8 +23,8 @@ CatalogueName = Annotated[str, Field(json_schema_extra=_known_names)]
 class HttpSource(Shape):
     url: Url = Field(description="Address of the model file in ggml format.")
     sha256: Sha256 = Field(description="SHA-256 of the file; a file with another one is never used.")
-    header_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Secret with the value of the Authorization header, such as `Bearer …`."
+    token_secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Secret with a token that is sent as `Authorization: Bearer`."
     )
 
 

@@ -1,0 +1,43 @@
+"""Settings of the operator."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from whisper_dispatcher.settings import ProcessSettings
+
+ImageFor = Literal["cpu", "nvidia", "amd", "intel"]
+
+_REGISTRY = "ghcr.io/whisperfleet"
+WORKER_IMAGES: dict[ImageFor, str] = {
+    "cpu": f"{_REGISTRY}/whisper-worker:cpu",
+    "nvidia": f"{_REGISTRY}/whisper-worker:cuda",
+    "amd": f"{_REGISTRY}/whisper-worker:vulkan",
+    "intel": f"{_REGISTRY}/whisper-worker:openvino",
+}
+
+
+class OperatorSettings(ProcessSettings):
+    namespace: str | None = None
+    """The only one that is served; None = all."""
+    worker_nats_url: str | None = None
+    """Where workers find the queue; None: where the operator finds it."""
+    worker_nats_user: str | None = None
+    worker_nats_password: str | None = None
+    worker_images: dict[ImageFor, str] = Field(default_factory=lambda: dict(WORKER_IMAGES))
+    models_image: str = f"{_REGISTRY}/models:latest"
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    pod_monitors: bool = False
+    """Whether the cluster knows PodMonitor."""
+    reconcilers: int = Field(default=8, ge=1)
+    """Objects that are worked on at the same time."""
+    resync_s: float = Field(default=300.0, gt=0)
+    probe_host: str = "127.0.0.1"
+    probe_port: int = 8080
+
+    @property
+    def queue_url(self) -> str:
+        """As the workers see it."""
+        return self.worker_nats_url or self.nats_url
