@@ -202,6 +202,9 @@ class HookTask(Message):
     generation: int = 0
 
 
+SECRET_PREFIX = "whsec_"  # noqa: S105  a prefix, no secret
+
+
 class ClientRecord(Message):
     """KV `clients`, key = sha256 of the API key in hex. The key itself is stored nowhere."""
 
@@ -217,6 +220,7 @@ class ClientRecord(Message):
     operator: bool = False
     """May read the fleet view and dead letters of every client."""
     webhook_secret: str = ""
+    """`whsec_` and the key in base64, as Standard Webhooks has it. Empty = the webhooks' signature is worth nothing."""
 
 
 class ModelRecord(Message):

@@ -69,7 +69,7 @@ async def fetch_with_bar(name: str, *, folder: Path | None = None, mirror: str |
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"Downloading {name}", total=None, visible=False)
 
         def show(done_bytes: int, total_bytes: int | None) -> None:

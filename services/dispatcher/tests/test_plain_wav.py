@@ -5,6 +5,7 @@ import struct
 import wave
 
 import pytest
+
 from whisper_dispatcher.planner.wav import plain_wav
 
 SAMPLES = b"\x01\x00\x02\x00\x03\x00"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from whisper_contracts.messages import SAMPLE_RATE_HZ, WindowSpan
 from whisper_dispatcher.planner.cut import cut_windows, frame_energy, silent
 
@@ -118,12 +119,12 @@ def test_without_a_pause_the_quietest_moment_is_cut() -> None:
     assert windows_of(pcm)[0].end_s == pytest.approx(20, abs=0.06)
 
 
-def test_ten_hours_from_a_mapped_file_take_seconds(tmp_path: Path) -> None:
+def test_two_hours_from_a_mapped_file_take_seconds(tmp_path: Path) -> None:
     path = tmp_path / "long.pcm"
-    pcm = np.memmap(path, dtype=np.int16, mode="w+", shape=36_000 * SAMPLE_RATE_HZ)
+    pcm = np.memmap(path, dtype=np.int16, mode="w+", shape=7_200 * SAMPLE_RATE_HZ)
     started = time.monotonic()
-    assert len(windows_of(pcm)) >= 1200
-    assert time.monotonic() - started < 30
+    assert len(windows_of(pcm)) >= 240
+    assert time.monotonic() - started < 20
 
 
 def test_energy_has_a_value_for_the_last_part_of_a_frame() -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import nats
 import nats.errors
@@ -26,10 +26,13 @@ from whisper_dispatcher.jetstream.errors import (
 )
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 REQUEST_TIMEOUT_S = 5.0
 MULTI_GET_MAX_SUBJECTS = 1000
 """The server refuses a batch direct get that matches more than 1,024 subjects."""
+BATCH_MESSAGES = 32
+BATCH_BYTES = 8 * 1024 * 1024
 
 TRANSPORT_ERRORS = (
     nats.errors.Error,
@@ -53,7 +56,7 @@ class JetStream:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self._reconnect_listeners: list[Callable[[], Awaitable[None]]] = []
+        self._disconnect_listeners: list[Callable[[], None]] = []
 
     @classmethod
     async def connect(
@@ -100,15 +103,16 @@ class JetStream:
         log.warning("nats error", error=str(error) or type(error).__name__)
 
     async def _on_disconnect(self) -> None:
-        log.warning("nats disconnected")
+        if not self.client.is_closed:  # our own close is no news
+            log.warning("nats disconnected")
+        for listener in list(self._disconnect_listeners):
+            listener()
 
     async def _on_reconnect(self) -> None:
         log.info("nats reconnected")
-        for listener in list(self._reconnect_listeners):
-            await listener()
 
-    def on_reconnect(self, listener: Callable[[], Awaitable[None]]) -> None:
-        self._reconnect_listeners.append(listener)
+    def on_disconnect(self, listener: Callable[[], None]) -> None:
+        self._disconnect_listeners.append(listener)
 
     @property
     def is_connected(self) -> bool:
@@ -136,13 +140,21 @@ class JetStream:
         return await self._publish(subject, data, all_headers, timeout_s)
 
     async def publish_once(
-        self, subject: str, data: bytes, *, last_sequence: int = 0, headers: Mapping[str, str] | None = None
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        last_sequence: int = 0,
+        of_subject: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> int:
         """Store a message only if the last one of its subject has `last_sequence` (0: there is none).
 
-        Raises WrongLastSequence when somebody else was first.
+        of_subject: look there instead. Raises WrongLastSequence when somebody else was first.
         """
         expected = {"Nats-Expected-Last-Subject-Sequence": str(last_sequence)}
+        if of_subject:
+            expected["Nats-Expected-Last-Subject-Sequence-Subject"] = of_subject
         return await self._publish(subject, data, dict(headers or {}) | expected, REQUEST_TIMEOUT_S)
 
     async def _publish(self, subject: str, data: bytes, headers: dict[str, str], timeout_s: float) -> int:
@@ -158,7 +170,7 @@ class JetStream:
         if not self.client.is_connected:
             raise QueueUnavailable("NATS is away")
         try:
-            return await self.client.request(subject, data, timeout=timeout_s, headers=headers)
+            return await heeding_cancel(self.client.request(subject, data, timeout=timeout_s, headers=headers))
         except TRANSPORT_ERRORS as error:
             raise QueueUnavailable(f"NATS did not answer on {subject}: {error or type(error).__name__}") from error
 
@@ -183,6 +195,19 @@ class JetStream:
         return found
 
     async def _multi_get(self, stream: str, subjects: list[str]) -> list[Stored]:
+        return await self._batch_get(stream, {"multi_last": subjects, "batch": MULTI_GET_MAX_SUBJECTS + 24})
+
+    async def messages(self, stream: str, subject: str) -> AsyncIterator[Stored]:
+        """Every message of one subject, oldest first, a few at a time: for objects of any size."""
+        sequence = 1
+        while batch := await self._batch_get(
+            stream, {"seq": sequence, "next_by_subj": subject, "batch": BATCH_MESSAGES, "max_bytes": BATCH_BYTES}
+        ):
+            for stored in batch:
+                yield stored
+            sequence = batch[-1].sequence + 1
+
+    async def _batch_get(self, stream: str, query: Mapping[str, Any]) -> list[Stored]:
         inbox = self.client.new_inbox()
         messages: list[Stored] = []
         try:
@@ -190,10 +215,9 @@ class JetStream:
         except TRANSPORT_ERRORS as error:
             raise QueueUnavailable("NATS is away") from error
         try:
-            body = json.dumps({"multi_last": subjects, "batch": MULTI_GET_MAX_SUBJECTS + 24}).encode()
-            await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", body, reply=inbox)
+            await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=inbox)
             while True:
-                message = await subscription.next_msg(timeout=REQUEST_TIMEOUT_S)
+                message = await heeding_cancel(subscription.next_msg(timeout=REQUEST_TIMEOUT_S))
                 status = (message.headers or {}).get("Status")
                 if status in ("204", "404"):
                     return messages
@@ -206,8 +230,10 @@ class JetStream:
         finally:
             await _quietly(subscription.unsubscribe())
 
-    async def purge(self, stream: str, subject: str) -> int:
-        answer = await self.api(f"STREAM.PURGE.{stream}", {"filter": subject})
+    async def purge(self, stream: str, subject: str, *, before: int | None = None) -> int:
+        """before: what has this sequence or a later one stays."""
+        bound = {"seq": before} if before is not None else {}
+        answer = await self.api(f"STREAM.PURGE.{stream}", {"filter": subject} | bound)
         return int(answer.get("purged", 0))
 
     async def subjects(self, stream: str, subject_filter: str) -> dict[str, int]:
@@ -246,6 +272,17 @@ def _stored(message: Msg) -> Stored | None:
     return Stored(
         subject=headers["Nats-Subject"], sequence=int(headers["Nats-Sequence"]), data=message.data, headers=headers
     )
+
+
+async def heeding_cancel(awaitable: Awaitable[T]) -> T:
+    """Up to Python 3.11 `asyncio.wait_for`, which nats-py waits with, swallows a cancel that comes with the answer."""
+    task = asyncio.current_task()
+    assert task
+    before = task.cancelling()
+    answer = await awaitable
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
+    return answer
 
 
 async def _quietly(awaitable: Awaitable[Any]) -> None:

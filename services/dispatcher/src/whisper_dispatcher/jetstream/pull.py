@@ -112,7 +112,8 @@ class Puller:
                 return await waiter
         except TimeoutError:
             self._outstanding_until = 0.0
-            return None
+            # The message may have come in the very moment the time was up.
+            return waiter.result() if waiter.done() and not waiter.cancelled() else None
         except TRANSPORT_ERRORS as error:
             raise QueueUnavailable("NATS is away") from error
         except asyncio.CancelledError:

@@ -18,12 +18,13 @@ log = structlog.get_logger()
 HEARTBEAT_S = 1.0
 SILENCE_LIMIT_S = 3 * HEARTBEAT_S
 INACTIVE_THRESHOLD_S = 30.0
+RECONNECT_POLL_S = 0.05
 
 
 class Tail:
     """Calls `on_message` for every message of some subjects, in stream order, each once.
 
-    Reads what is stored (the last message of every subject) and then what comes. After a reconnect, a gap
+    Reads what is stored (the last message of every subject) and then what comes. After a disconnect, a gap
     or silence, the consumer is made anew from the last sequence seen: after a server's SIGKILL a push
     consumer may otherwise stay silent for many seconds. `is_current` is False from the disconnect until
     the new consumer has caught up.
@@ -54,7 +55,7 @@ class Tail:
 
     async def start(self) -> None:
         """Returns once everything stored has been read."""
-        self._jetstream.on_reconnect(self._on_reconnect)
+        self._jetstream.on_disconnect(self._on_disconnect)
         self._task = asyncio.create_task(self._run(), name=f"tail {self._stream}")
         await self._caught_up.wait()
 
@@ -71,18 +72,18 @@ class Tail:
             return False
         return self.is_current
 
-    async def _on_reconnect(self) -> None:
+    def _on_disconnect(self) -> None:
         self._caught_up.clear()
         self._restart.set()
 
     async def _run(self) -> None:
         while True:
-            try:
-                await self._follow()
-            except (QueueUnavailable, *TRANSPORT_ERRORS) as error:
-                log.warning("following a stream failed, trying again", stream=self._stream, error=str(error))
-            self._caught_up.clear()
-            await asyncio.sleep(0.1)
+            if self._jetstream.is_connected:
+                try:
+                    await self._follow()
+                except (QueueUnavailable, *TRANSPORT_ERRORS) as error:
+                    log.warning("following a stream failed, trying again", stream=self._stream, error=str(error))
+            await asyncio.sleep(RECONNECT_POLL_S)
 
     async def _follow(self) -> None:
         """One consumer's life: until a gap, silence or a reconnect."""
@@ -167,9 +168,14 @@ class Tail:
         last = headers.get("Nats-Last-Consumer")
         if last and int(last) != self._delivered:
             self._restart.set()
+        elif last:
+            # A heartbeat comes when nothing is left to send; what was pending may have been purged meanwhile.
+            self._target_sequence = 0
+            self._check_caught_up()
 
     def _check_caught_up(self) -> None:
-        if self._last_sequence >= self._target_sequence:
+        # What was received before a disconnect may be handled after it.
+        if self._last_sequence >= self._target_sequence and not self._restart.is_set():
             self._caught_up.set()
 
     async def _forget(self, subscription: Any, consumer: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 import time
 from dataclasses import asdict, dataclass
 
 from whisper_contracts import names
-from whisper_contracts.messages import ClientRecord
+from whisper_contracts.messages import SECRET_PREFIX, ClientRecord
 from whisper_dispatcher.jetstream import buckets
 from whisper_dispatcher.jetstream.connection import JetStream
 
@@ -60,7 +61,7 @@ async def register_key(jetstream: JetStream, key: str, name: str, quotas: Quotas
         client=secrets.token_hex(6),
         name=name,
         created_at=time.time(),
-        webhook_secret="whsec_" + secrets.token_urlsafe(32),
+        webhook_secret=SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode(),
         **asdict(quotas or Quotas()),
     )
     await buckets.put(jetstream, names.CLIENTS_BUCKET, key_hash(key), record.encode())

@@ -15,6 +15,18 @@ from whisper_contracts.messages import FINAL, Attempt, JobRecord, JobState, Plan
 from whisper_contracts.names import Class, parse_job_subject
 from whisper_dispatcher.jetstream.connection import Stored
 
+TOMBSTONE_TTL_S = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is left of an erased job. Its id may come again when an Idempotency-Key made it."""
+
+    client: str
+    job: str
+    sequence: int
+    at: float
+
 
 @dataclass(slots=True)
 class JobView:
@@ -60,15 +72,15 @@ class JobIndex:
         self._active: dict[str, set[str]] = {}
         self._audio_seconds: dict[tuple[str, str], float] = {}
         self._watchers: dict[str, set[asyncio.Event]] = {}
-        self._tombstones: dict[str, int] = {}
-        """Sequence of the `deleted` state of erased jobs: an id made from an Idempotency-Key may come again."""
+        self._tombstones: dict[str, Tombstone] = {}
 
     def apply(self, stored: Stored) -> None:
         """Take in one message of `whisper.jobs.>`; older than what is known is ignored."""
         client, job, kind, index = parse_job_subject(stored.subject)
         view = self._jobs.get(job)
         if view is None:
-            view = self._jobs[job] = JobView(client, job, state_sequence=self._tombstones.pop(job, 0))
+            tombstone = self._tombstones.pop(job, None)
+            view = self._jobs[job] = JobView(client, job, state_sequence=tombstone.sequence if tombstone else 0)
             self._active.setdefault(client, set()).add(job)
         match kind:
             case "record":
@@ -99,12 +111,20 @@ class JobIndex:
         active = self._active.setdefault(view.client, set())
         if state.state == "deleted":
             self._jobs.pop(view.job, None)
-            self._tombstones[view.job] = sequence
+            self._bury(Tombstone(view.client, view.job, sequence, state.at))
         if view.is_final:
             active.discard(view.job)
         else:
             active.add(view.job)
             view.attempts.clear()
+
+    def _bury(self, tombstone: Tombstone) -> None:
+        """Those that have expired in the journal too are dropped here; the oldest come first."""
+        self._tombstones[tombstone.job] = tombstone
+        for old in list(self._tombstones.values()):
+            if old.at > tombstone.at - TOMBSTONE_TTL_S:
+                break
+            del self._tombstones[old.job]
 
     def _notify(self, job: str) -> None:
         for event in self._watchers.get(job, ()):
@@ -114,6 +134,12 @@ class JobIndex:
         """client: only if it is this client's."""
         view = self._jobs.get(job)
         return view if view and (client is None or view.client == client) else None
+
+    def is_erased(self, job: str) -> bool:
+        return job in self._tombstones
+
+    def tombstones(self) -> list[Tombstone]:
+        return list(self._tombstones.values())
 
     def jobs(self, client: str | None = None) -> list[JobView]:
         """Newest first."""

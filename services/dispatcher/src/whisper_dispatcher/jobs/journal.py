@@ -18,9 +18,9 @@ from whisper_contracts.messages import (
 from whisper_dispatcher.jetstream import objects
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import WrongLastSequence
-from whisper_dispatcher.jobs.index import JobView
+from whisper_dispatcher.jobs.index import TOMBSTONE_TTL_S, JobView
 
-TOMBSTONE_TTL_S = 24 * 3600
+_TOMBSTONE_HEADERS = {"Nats-TTL": f"{TOMBSTONE_TTL_S}s"}
 
 
 async def read_record(jetstream: JetStream, client: str, job: str) -> JobRecord | None:
@@ -36,7 +36,11 @@ async def read_plan(jetstream: JetStream, client: str, job: str) -> Plan | None:
 async def read_results(jetstream: JetStream, client: str, job: str, indexes: list[int]) -> dict[int, WindowResult]:
     """The results that are there, of the windows asked for."""
     subjects = [names.window_result_subject(client, job, index) for index in indexes]
-    found = await jetstream.get_all_last(names.JOURNAL_STREAM, subjects)
+    if len(subjects) == 1:  # a note: a third of the messages that a batch takes
+        only = await jetstream.get_last(names.JOURNAL_STREAM, subjects[0])
+        found = [only] if only else []
+    else:
+        found = await jetstream.get_all_last(names.JOURNAL_STREAM, subjects)
     results = [WindowResult.decode(stored.data) for stored in found]
     return {result.index: result for result in results}
 
@@ -66,6 +70,10 @@ async def set_state(jetstream: JetStream, view: JobView, state: JobState) -> boo
     try:
         await jetstream.publish_once(subject, state.encode(), last_sequence=view.state_sequence)
     except WrongLastSequence:
+        # An erased job's id came again, and its tombstone, which this process has seen, has expired since.
+        expired = view.state is None and view.state_sequence > 0
+        if expired and await jetstream.get_last(names.JOURNAL_STREAM, subject) is None:
+            return await write_once(jetstream, subject, state)
         return False
     return True
 
@@ -98,10 +106,15 @@ async def fail(
     await jetstream.publish(names.dead_subject(view.client, view.job), letter.encode())
     state = JobState(state="failed", at=now, generation=view.generation, reason=reason, message=message)
     won = await set_state(jetstream, view, state)
-    if not won:
+    if not won and not await _is_failed(jetstream, view):
         await jetstream.purge(names.JOURNAL_STREAM, names.dead_subject(view.client, view.job))
     await purge_work(jetstream, view.client, view.job)
     return won
+
+
+async def _is_failed(jetstream: JetStream, view: JobView) -> bool:
+    stored = await jetstream.get_last(names.JOURNAL_STREAM, names.state_subject(view.client, view.job))
+    return stored is not None and JobState.decode(stored.data).state == "failed"
 
 
 async def cancel(jetstream: JetStream, view: JobView) -> bool:
@@ -143,12 +156,39 @@ async def delete_audio(jetstream: JetStream, client: str, job: str) -> None:
 
 async def erase(jetstream: JetStream, view: JobView) -> None:
     """Forget a final job and its transcript everywhere; a tombstone tells the other processes."""
-    state = JobState(state="deleted", at=time.time(), generation=view.generation)
-    await jetstream.publish(
-        names.state_subject(view.client, view.job), state.encode(), headers={"Nats-TTL": f"{TOMBSTONE_TTL_S}s"}
+    tombstone = await jetstream.publish(
+        names.state_subject(view.client, view.job), _deleted(view).encode(), headers=_TOMBSTONE_HEADERS
     )
-    await purge_work(jetstream, view.client, view.job)
-    for kind in ("record", "plan", "window.*", "attempt.*", "failure.*"):
-        await jetstream.purge(names.JOURNAL_STREAM, f"whisper.jobs.{view.client}.{view.job}.{kind}")
-    await jetstream.purge(names.JOURNAL_STREAM, names.dead_subject(view.client, view.job))
-    await delete_audio(jetstream, view.client, view.job)
+    await finish_erasure(jetstream, view.client, view.job, tombstone)
+
+
+async def erase_ghost(jetstream: JetStream, view: JobView) -> bool:
+    """Forget what came after its job was erased; False when the id has a record again."""
+    try:
+        tombstone = await jetstream.publish_once(
+            names.state_subject(view.client, view.job),
+            _deleted(view).encode(),
+            of_subject=names.record_subject(view.client, view.job),
+            headers=_TOMBSTONE_HEADERS,
+        )
+    except WrongLastSequence:
+        return False
+    await finish_erasure(jetstream, view.client, view.job, tombstone)
+    return True
+
+
+async def finish_erasure(jetstream: JetStream, client: str, job: str, tombstone: int) -> None:
+    """Purge what a job left in the journal before its tombstone, and its audio.
+
+    The record goes last: while it is there, an Idempotency-Key that names this job starts no new one, so
+    nothing that belongs to a new one is purged.
+    """
+    await purge_work(jetstream, client, job)
+    await jetstream.purge(names.JOURNAL_STREAM, names.dead_subject(client, job), before=tombstone)
+    await delete_audio(jetstream, client, job)
+    for kind in ("plan", "window.*", "attempt.*", "failure.*", "record"):
+        await jetstream.purge(names.JOURNAL_STREAM, f"whisper.jobs.{client}.{job}.{kind}", before=tombstone)
+
+
+def _deleted(view: JobView) -> JobState:
+    return JobState(state="deleted", at=time.time(), generation=view.generation)

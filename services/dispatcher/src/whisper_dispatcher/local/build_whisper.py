@@ -56,10 +56,14 @@ def build_key(features: str) -> str:
     return f"{PACKAGE}-{VERSION}-{sys.platform}-{platform.machine()}-{digest}"
 
 
+def cached_binary() -> Path:
+    """Where this processor's build is, or will be."""
+    return whisper_cache_folder() / build_key(cpu_features()) / BINARY
+
+
 def built_whisper_server(console: Console) -> Path:
     """The cached binary, built first if there is none; a second caller waits for the first one's build."""
-    folder = whisper_cache_folder()
-    binary = folder / build_key(cpu_features()) / BINARY
+    folder, binary = whisper_cache_folder(), cached_binary()
     if binary.is_file():
         return binary
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from whisper_dispatcher.local.data_folder import load_queue, open_folder
 from whisper_dispatcher.local.pipeline import Pipeline, choose_ports
@@ -21,7 +21,9 @@ from whisper_models.catalogue import DEMO_MODEL
 
 SAMPLES = ("voice-note.ogg", "message.mp3", "stereo.wav", "minutes.mp3")
 SERVERS = 2
-TEXT_COLUMNS = 60
+LEAST_TEXT_COLUMNS = 20
+OTHER_COLUMNS = 48
+"""What file, length, time and the lines between them take."""
 REQUEST_TIMEOUT_S = 300.0
 
 
@@ -47,8 +49,11 @@ def demo(console: Console) -> int:
         outcomes = asyncio.run(_transcribe_all(pipeline, samples, console))
     if outcomes is None:
         return KILLED_EXIT_CODE
-    console.print(outcome_table(outcomes))
-    return 1 if any(outcome.problem for outcome in outcomes) else 0
+    console.print(outcome_table(outcomes, console.width))
+    problems = [f"{outcome.sample.path.name}: {outcome.problem}" for outcome in outcomes if outcome.problem]
+    for problem in problems:
+        console.print(problem, style="red", highlight=False, markup=False, soft_wrap=True)
+    return 1 if problems else 0
 
 
 def load_samples() -> list[Sample]:
@@ -92,13 +97,15 @@ def read_answer(response: httpx.Response) -> tuple[str, str]:
     return text, "" if text else "The transcription is empty."
 
 
-def outcome_table(outcomes: list[Outcome]) -> Table:
-    table = Table("file", "length", "text", "time taken")
+def outcome_table(outcomes: list[Outcome], width: int) -> Table:
+    """width: of the terminal, in columns; texts are shortened so that each row is one line."""
+    table = Table("file", "length", "text", Column("time taken", justify="right"))
+    text_columns = max(LEAST_TEXT_COLUMNS, width - OTHER_COLUMNS)
     for outcome in outcomes:
         table.add_row(
             outcome.sample.path.name,
             clock(outcome.sample.duration_s),
-            shortened(outcome.problem or outcome.text, TEXT_COLUMNS),
+            shortened(outcome.text, text_columns),
             f"{outcome.took_s:.2f} s",
             style="red" if outcome.problem else None,
         )

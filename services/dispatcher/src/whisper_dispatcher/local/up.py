@@ -79,6 +79,8 @@ def prepare_speech(model: str, servers: int, console: Console) -> Speech:
 
 
 def up(options: UpOptions, console: Console) -> int:
+    if options.ready_file:
+        options.ready_file.unlink(missing_ok=True)  # of a start that was killed
     speech = prepare_speech(options.model, options.servers, console)
     with open_folder(options.data) as folder:
         pipeline = Pipeline(
@@ -115,7 +117,10 @@ async def run_pipeline(pipeline: Pipeline, stops: Stops) -> AsyncIterator[None]:
 
 
 async def _first(work: Coroutine[Any, Any, None], event: asyncio.Event) -> None:
-    """Waits for the work, and drops it when the event comes first."""
+    """Waits for the work, and drops it when the event comes first; does not begin it when it came before."""
+    if event.is_set():
+        work.close()
+        return
     working = asyncio.create_task(work)
     waiting = asyncio.create_task(event.wait())
     try:

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
 from whisper_contracts.messages import MAX_WINDOW_S, SAMPLE_RATE_HZ, WindowSpan
 
 Energy = npt.NDArray[np.float32]

@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import structlog
+from pydantic import ValidationError
 
 from whisper_contracts import names
-from whisper_contracts.messages import ClientRecord, HookTask
+from whisper_contracts.messages import SECRET_PREFIX, ClientRecord, HookTask
 from whisper_dispatcher.jetstream import buckets
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
@@ -34,6 +35,9 @@ DELAYS_S = (1.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
 
 REQUEST_TIMEOUT_S = 10.0
 STATE_WAIT_S = 2.0
+AT_A_TIME = 8
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+PULL_S = 5.0
 
 
 class RefusedAddress(Exception):
@@ -54,8 +58,9 @@ def hook_body(view: JobView) -> bytes:
 
 
 def signed_headers(secret: str, hook_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     signed = f"{hook_id}.{timestamp}.".encode() + body
-    signature = base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
+    signature = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     return {
         "content-type": "application/json",
         "webhook-id": hook_id,
@@ -68,9 +73,20 @@ def check_addresses(host: str, addresses: list[str], *, allow_private: bool) -> 
     """The address to connect to. One private address among public ones refuses the host: rebinding lives there."""
     if not addresses:
         raise RefusedAddress(f"{host} has no address")
-    if not allow_private and not all(ipaddress.ip_address(address).is_global for address in addresses):
+    if not allow_private and not all(is_public(address) for address in addresses):
         raise RefusedAddress(f"{host} is not a public address")
     return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        # An IPv4 address in disguise leads wherever that one leads.
+        nat64 = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF) if ip in NAT64 else None
+        inner = ip.ipv4_mapped or ip.sixtofour or nat64
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast
 
 
 @dataclass
@@ -80,19 +96,32 @@ class HookSender:
     allow_private: bool
 
     async def run(self) -> None:
+        """Several at a time, so that a receiver that is slow holds up no other."""
+        async with (
+            httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, follow_redirects=False) as http,
+            asyncio.TaskGroup() as group,
+        ):
+            for _ in range(AT_A_TIME):
+                group.create_task(self._serve(http))
+
+    async def _serve(self, http: httpx.AsyncClient) -> None:
         puller = Puller(self.jetstream, names.HOOKS_STREAM, "hooks")
         await puller.start()
-        async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, follow_redirects=False) as http:
-            while True:
-                try:
-                    delivery = await puller.pull(expires_s=5.0)
-                    if delivery:
-                        await self._handle(http, delivery)
-                except QueueUnavailable:
-                    await asyncio.sleep(0.5)
+        while True:
+            try:
+                delivery = await puller.pull(expires_s=PULL_S)
+                if delivery:
+                    await self._handle(http, delivery)
+            except QueueUnavailable:
+                await asyncio.sleep(0.5)
 
     async def _handle(self, http: httpx.AsyncClient, delivery: Delivery) -> None:
-        task = HookTask.decode(delivery.data)
+        try:
+            task = HookTask.decode(delivery.data)
+        except ValidationError:
+            log.error("a webhook message cannot be read", subject=delivery.subject)
+            await delivery.ack()
+            return
         view = await self.index.wait_final(task.job, STATE_WAIT_S)
         if view is None:
             known = self.index.get(task.job)
@@ -105,7 +134,10 @@ class HookSender:
             log.warning("webhook refused", job=task.job, reason=str(error))
             await delivery.ack()
             return
-        except (httpx.HTTPError, OSError) as error:
+        except QueueUnavailable:
+            raise
+        # Whatever a stranger's address and its server bring about is a failed delivery.
+        except Exception as error:
             status, problem = 0, type(error).__name__
         else:
             problem = f"status {status}"

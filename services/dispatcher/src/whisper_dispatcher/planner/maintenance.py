@@ -49,22 +49,28 @@ class Maintenance:
     settings: PlannerSettings
     held: set[str]
     _ghosts: set[str] = field(default_factory=set)
+    _buried: set[int] = field(default_factory=set)
+    """Sequences of the tombstones seen in the last round, and of those whose erasure is known to be finished."""
+    _finished: set[int] = field(default_factory=set)
     _chunks: set[str] = field(default_factory=set)
     _swept_at: float = 0.0
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(self.settings.maintenance_every_s)
-            try:
-                await self.tend(time.time())
-            except (QueueUnavailable, QueueFull) as error:
-                log.warning("maintenance put off", reason=str(error))
+            await self.tend(time.time())
 
     async def tend(self, now: float) -> None:
-        await self._heal(now)
-        await self._expire(now)
-        await self._erase(now)
-        await self._drop_left_audio()
+        for part in (self._heal, self._expire, self._erase, self._drop_left_audio, self._sweep):
+            try:
+                await part(now)
+            except (QueueUnavailable, QueueFull) as error:
+                log.warning("maintenance put off", part=part.__name__.strip("_"), reason=str(error))
+            # One job that cannot be read must not end the care for all others.
+            except Exception:
+                log.exception("maintenance failed", part=part.__name__.strip("_"))
+
+    async def _sweep(self, now: float) -> None:
         if now - self._swept_at > SWEEP_CHUNKS_EVERY_S:
             self._chunks = await objects.sweep_chunks(self.jetstream, names.AUDIO_BUCKET, self._chunks)
             self._swept_at = now
@@ -84,14 +90,36 @@ class Maintenance:
                 await journal.fail(self.jetstream, view, FailureReason.EXPIRED, SENTENCES[FailureReason.EXPIRED])
 
     async def _erase(self, now: float) -> None:
-        outlived = [view for view in self.index.jobs() if is_outlived(view.state, now, self.settings)]
+        for view in self.index.jobs():
+            if is_outlived(view.state, now, self.settings):
+                await journal.erase(self.jetstream, view)
+                log.info("erased", job=view.job)
+        await self._erase_ghosts()
+        await self._finish_erasures()
+
+    async def _erase_ghosts(self) -> None:
         ghosts = self.index.ghosts()
-        for view in [*outlived, *(ghost for ghost in ghosts if ghost.job in self._ghosts)]:
-            await journal.erase(self.jetstream, view)
-            log.info("erased", job=view.job)
+        for view in ghosts:
+            if view.job in self._ghosts:
+                await journal.erase_ghost(self.jetstream, view)
         self._ghosts = {view.job for view in ghosts}
 
-    async def _drop_left_audio(self) -> None:
+    async def _finish_erasures(self) -> None:
+        """Of those who died in the middle: the record, which goes last, is still there after a whole round."""
+        tombstones = {tombstone.sequence: tombstone for tombstone in self.index.tombstones()}
+        due = [tombstones[sequence] for sequence in self._buried & tombstones.keys()]
+        records = await self.jetstream.get_all_last(
+            names.JOURNAL_STREAM, [names.record_subject(tombstone.client, tombstone.job) for tombstone in due]
+        )
+        left = {stored.subject: stored.sequence for stored in records}
+        for tombstone in due:
+            if left.get(names.record_subject(tombstone.client, tombstone.job), tombstone.sequence) < tombstone.sequence:
+                log.warning("erasure was broken off, finished", job=tombstone.job)
+                await journal.finish_erasure(self.jetstream, tombstone.client, tombstone.job, tombstone.sequence)
+        self._finished = (self._finished | {tombstone.sequence for tombstone in due}) & tombstones.keys()
+        self._buried = tombstones.keys() - self._finished
+
+    async def _drop_left_audio(self, now: float) -> None:
         """Audio of finished jobs whose planner died before it could delete it. Dead letters keep theirs."""
         subjects = await self.jetstream.subjects(names.JOURNAL_STREAM, names.AUDIO_SUBJECTS)
         for subject in subjects:

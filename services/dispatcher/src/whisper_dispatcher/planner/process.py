@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import Counter
 from contextlib import suppress
 
 import structlog
+from pydantic import ValidationError
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import PlanTask
-from whisper_dispatcher import probes
+from whisper_dispatcher import event_loop, probes
 from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
@@ -30,7 +32,7 @@ log = structlog.get_logger()
 PULL_S = 5.0
 RECORD_WAIT_S = 5.0
 MAX_CRASHES = 5
-"""Deliveries after which a plan that fails for reasons unknown ends its job."""
+"""Failures for reasons unknown after which a plan ends its job; deliveries without a record, after which it goes."""
 
 
 class Planner:
@@ -41,6 +43,7 @@ class Planner:
         self.tail = Tail(jetstream, names.JOURNAL_STREAM, [names.JOB_SUBJECTS], self.index.apply)
         self.decoder = Decoder(max_duration_s=settings.max_audio_s, workers=settings.decoders)
         self.held: set[str] = set()
+        self._crashes: Counter[str] = Counter()
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -103,11 +106,18 @@ class Planner:
             await asyncio.gather(pull, stop, return_exceptions=True)
 
     async def _hold(self, delivery: Delivery) -> None:
-        task = PlanTask.decode(delivery.data)
+        try:
+            task = PlanTask.decode(delivery.data)
+        except ValidationError:
+            # The job's record is in the journal: maintenance queues it again in words of our own.
+            log.error("a plan message cannot be read", subject=delivery.subject)
+            await delivery.ack()
+            return
         progress = asyncio.create_task(keep_in_progress(delivery, topology.PLAN_ACK_WAIT_S / 3))
         self.held.add(task.job)
         try:
             await self._run(task, delivery)
+            self._crashes.pop(task.job, None)
             await delivery.ack()
         except asyncio.CancelledError:
             await delivery.hand_back()
@@ -126,9 +136,11 @@ class Planner:
         view = await self.index.wait_record(task.job, RECORD_WAIT_S)
         if view is None or view.record is None:
             # Erased meanwhile, or the journal is behind; the second is tried again.
-            if delivery.deliveries < MAX_CRASHES:
+            if delivery.deliveries < MAX_CRASHES or not self.tail.is_current:
                 raise QueueUnavailable(f"no record of job {task.job} yet")
             return
+        if view.generation < task.generation:
+            raise QueueUnavailable(f"the requeue of job {task.job} is not known here yet")
         if view.is_final or view.generation > task.generation:
             return
         run = JobRun(
@@ -137,12 +149,14 @@ class Planner:
         await run.run()
 
     async def _crashed(self, task: PlanTask, delivery: Delivery) -> None:
+        self._crashes[task.job] += 1
         view = self.index.get(task.job)
-        if view is None or delivery.deliveries < MAX_CRASHES:
-            await delivery.hand_back(delay_s=2.0**delivery.deliveries)
+        if view is None or self._crashes[task.job] < MAX_CRASHES:
+            await delivery.hand_back(delay_s=2.0 ** self._crashes[task.job])
             return
+        del self._crashes[task.job]
         reason = FailureReason.INTERNAL
-        with suppress(QueueUnavailable):
+        with suppress(QueueUnavailable, QueueFull):
             await journal.fail(self.jetstream, view, reason, "The audio could not be planned. Requeue the job.")
             await delivery.ack()
 
@@ -169,4 +183,4 @@ async def serve(settings: PlannerSettings) -> None:
 def main() -> None:
     settings = PlannerSettings.load()
     settings.start_reporting("planner")
-    asyncio.run(serve(settings))
+    event_loop.run(serve(settings))

@@ -9,9 +9,10 @@ import signal
 import structlog
 from nats.aio.msg import Msg
 from prometheus_client import Gauge
+from pydantic import ValidationError
 
 from whisper_contracts import names
-from whisper_dispatcher import probes
+from whisper_dispatcher import event_loop, probes
 from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
@@ -85,7 +86,13 @@ class Worker:
                 if not server.is_alive:  # it died while this slot waited for work
                     await delivery.hand_back()
                     continue
-                run = WindowRun.of(self.jetstream, delivery, self.settings.window_timeout_s, rng)
+                try:
+                    run = WindowRun.of(self.jetstream, delivery, self.settings.window_timeout_s, rng)
+                except (KeyError, ValidationError):
+                    # Whoever runs the job finds the window gone and publishes it again.
+                    log.error("a window message cannot be read", subject=delivery.subject)
+                    await delivery.ack()
+                    continue
                 cancelled = asyncio.Event()
                 self._running.setdefault(run.task.job, set()).add(cancelled)
                 try:
@@ -159,4 +166,4 @@ def _stop(worker: Worker, running: asyncio.Task[None]) -> None:
 def main() -> None:
     settings = WorkerSettings.load()
     settings.start_reporting("worker")
-    raise SystemExit(asyncio.run(serve(settings)))
+    raise SystemExit(event_loop.run(serve(settings)))

@@ -46,19 +46,17 @@ class WindowSource:
     async def _long_poll(self) -> Delivery | None:
         """Both classes at once; the one that comes second is handed back, which is no attempt."""
         pulls = [asyncio.create_task(puller.pull(expires_s=LONG_POLL_S)) for puller in self._pullers]
+        won: asyncio.Task[Delivery | None] | None = None
         try:
-            for finished in asyncio.as_completed(pulls):
-                if delivery := await finished:
-                    return delivery
-            return None
+            waiting = set(pulls)
+            while waiting and not won:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                won = next((pull for pull in pulls if pull in done and pull.result()), None)
+            return won.result() if won else None
         finally:
-            won = next((pull for pull in pulls if _has_delivery(pull)), None)
-            for pull in pulls:
+            others = [pull for pull in pulls if pull is not won]
+            for pull in others:
                 pull.cancel()
-            for late in await asyncio.gather(*(pull for pull in pulls if pull is not won), return_exceptions=True):
+            for late in await asyncio.gather(*others, return_exceptions=True):
                 if isinstance(late, Delivery):
                     await late.hand_back()
-
-
-def _has_delivery(pull: asyncio.Task[Delivery | None]) -> bool:
-    return pull.done() and not pull.cancelled() and pull.exception() is None and pull.result() is not None

@@ -43,14 +43,15 @@ class WindowRun:
 
     @classmethod
     def of(cls, jetstream: JetStream, delivery: Delivery, timeout_s: float, rng: random.Random) -> WindowRun:
+        """Raises KeyError or ValidationError for a message that is no window."""
         return cls(jetstream, delivery, WindowTask.decode(delivery.headers["Whisper-Window"]), timeout_s, rng)
 
     async def run(self, server: WhisperServer, cancelled: asyncio.Event) -> None:
         progress = asyncio.create_task(keep_in_progress(self.delivery, topology.WINDOW_ACK_WAIT_S / 3))
         try:
             await self._run(server, cancelled)
-        except QueueUnavailable as error:
-            # Before inference: nothing is lost by leaving the message to its ack wait.
+        except (QueueUnavailable, QueueFull) as error:
+            # The result is not lost by this, only a count of attempts: the message comes again after its ack wait.
             log.warning("window left to the queue", job=self.task.job, window=self.task.index, reason=str(error))
         finally:
             progress.cancel()
@@ -71,6 +72,11 @@ class WindowRun:
         except JobFailed as failure:
             await self._failed(failure, attempts + 1)
             return
+        except Exception:
+            # A fault of ours with this window; it must not take down the windows beside it.
+            log.exception("window failed for a reason unknown", job=self.task.job, window=self.task.index)
+            await self._failed(JobFailed(FailureReason.INTERNAL), attempts + 1)
+            return
         if result is None:
             log.info("window cancelled", job=self.task.job, window=self.task.index)
             WINDOWS.labels("cancelled").inc()
@@ -83,7 +89,9 @@ class WindowRun:
     async def _attempts_before(self) -> int | None:
         """How often the window has failed in this generation; None when its result is there already."""
         task = self.task
-        if await journal.read_results(self.jetstream, task.client, task.job, [task.index]):
+        # Each look-up names its subject: a worker may read these two and nothing else of the journal.
+        result = names.window_result_subject(task.client, task.job, task.index)
+        if await self.jetstream.get_last(names.JOURNAL_STREAM, result):
             return None
         stored = await self.jetstream.get_last(
             names.JOURNAL_STREAM, names.attempt_subject(task.client, task.job, task.index)

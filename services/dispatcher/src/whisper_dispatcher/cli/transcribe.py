@@ -1,0 +1,128 @@
+"""`whisperfleet transcribe`: files to text through a running gateway, with a progress bar."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from whisper_dispatcher.cli.api import Api, ApiFailed, Key, Url, connect
+from whisper_dispatcher.cli.sentences import consoles, failed, say, told
+
+POLL_S = 0.3
+SLOWEST_POLL_S = 2.0
+FINAL = {"completed", "failed", "cancelled", "deleted"}
+
+
+class Format(StrEnum):
+    text = "text"
+    srt = "srt"
+    vtt = "vtt"
+    json = "json"
+    verbose_json = "verbose_json"
+
+
+@dataclass(slots=True)
+class Upload:
+    path: Path
+    bar: TaskID
+    job: str = ""
+    result: str = ""
+    problem: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.problem or self.result)
+
+
+def transcribe(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, help="Audio or video.")],
+    format: Annotated[Format, typer.Option("--format", help="Of what is printed.")] = Format.text,  # noqa: A002
+    language: Annotated[str | None, typer.Option(help="ISO-639-1, such as en; found out when left out.")] = None,
+    model: Annotated[str | None, typer.Option(help="The gateway's default when left out.")] = None,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Transcribe files and print what was said."""
+    out, err = consoles()
+    # On a terminal lines go above the bars.
+    tell = err.print if err.is_terminal else say
+    form = {"language": language or "", "model": model or ""}
+    if format is Format.verbose_json:
+        form["timestamp_granularities[]"] = "word"
+    form = {name: value for name, value in form.items() if value}
+    with told(ApiFailed), connect(url, key, tell) as api:
+        uploads = _run(api, files, form, format, err)
+    _print(uploads, out)
+    problems = [f"{upload.path}: {upload.problem}" for upload in uploads if upload.problem]
+    for problem in problems[:-1]:
+        typer.echo(problem, err=True)
+    if problems:
+        raise failed(problems[-1])
+
+
+def _run(api: Api, files: list[Path], form: dict[str, str], format_: Format, err: Console) -> list[Upload]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        uploads = [Upload(path, progress.add_task(path.name, total=None, note="waits")) for path in files]
+        for upload in uploads:
+            _submit(api, upload, form, progress)
+        pause_s = POLL_S
+        while waiting := [upload for upload in uploads if not upload.is_over]:
+            for upload in waiting:
+                _look(api, upload, format_, progress)
+            time.sleep(pause_s)
+            pause_s = min(SLOWEST_POLL_S, pause_s * 1.1)
+    return uploads
+
+
+def _submit(api: Api, upload: Upload, form: dict[str, str], progress: Progress) -> None:
+    progress.update(upload.bar, total=upload.path.stat().st_size, note="is sent")
+    try:
+        upload.job = api.submit(upload.path, form, lambda size: progress.advance(upload.bar, size))
+    except ApiFailed as error:
+        upload.problem = str(error)
+    progress.reset(upload.bar, total=None, note="is planned")
+
+
+def _look(api: Api, upload: Upload, format_: Format, progress: Progress) -> None:
+    job = api.get(f"/v1/jobs/{upload.job}")
+    total = job["windows"]["total"]
+    progress.update(upload.bar, completed=job["windows"]["done"], total=total, note=progress_note(job))
+    if job["state"] == "completed":
+        upload.result = api.get_text(f"/v1/jobs/{upload.job}/result", format=str(format_)) or "\n"
+    elif job["state"] in FINAL:
+        upload.problem = job["message"] or f"The job was {job['state']}."
+
+
+def progress_note(job: dict[str, Any]) -> str:
+    total, position = job["windows"]["total"], job["queue_position"]
+    if total is None:
+        return f"{position} jobs are before it" if position else "is planned"
+    return f"{job['windows']['done']} of {total} windows"
+
+
+def _print(uploads: list[Upload], out: Console) -> None:
+    done = [upload for upload in uploads if upload.result]
+    for upload in done:
+        if len(uploads) > 1:
+            typer.echo(f"{upload.path}:")
+        typer.echo(readable(upload.result, is_terminal=out.is_terminal))
+
+
+def readable(result: str, *, is_terminal: bool) -> str:
+    """JSON indented for people; for programs as it came."""
+    result = result.rstrip("\n")
+    if not is_terminal or not result.startswith("{"):
+        return result
+    try:
+        return json.dumps(json.loads(result), indent=2, ensure_ascii=False)
+    except ValueError:
+        return result

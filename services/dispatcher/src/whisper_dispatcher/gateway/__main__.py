@@ -1,0 +1,3 @@
+from whisper_dispatcher.gateway.process import main
+
+main()

@@ -1,0 +1,86 @@
+"""The gateway's state: one connection, what it follows, and who may call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+from fastapi import Request
+
+from whisper_contracts import names
+from whisper_dispatcher.gateway import errors
+from whisper_dispatcher.gateway.directory import Clients, Models
+from whisper_dispatcher.gateway.feed import JobFeed
+from whisper_dispatcher.gateway.quotas import RequestRates
+from whisper_dispatcher.gateway.settings import GatewaySettings
+from whisper_dispatcher.jetstream import topology
+from whisper_dispatcher.jetstream.connection import JetStream, Stored
+from whisper_dispatcher.jetstream.tail import Tail
+from whisper_dispatcher.jobs.index import JobIndex
+
+log = structlog.get_logger()
+
+
+class Gateway:
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings = settings
+        self.index = JobIndex()
+        self.feed = JobFeed(self.index)
+        self.clients = Clients()
+        self.models = Models(settings.default_model_aliases)
+        self.rates = RequestRates()
+        self.uploading: Counter[str] = Counter()
+        """Uploads being read, by client: not in the index yet."""
+        self.draining = asyncio.Event()
+        self._jetstream: JetStream | None = None
+        self._tails: list[Tail] = []
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def jetstream(self) -> JetStream:
+        if self._jetstream is None:
+            raise errors.unavailable("The gateway has not reached its queue yet. Send the request again in a moment.")
+        return self._jetstream
+
+    @property
+    def is_current(self) -> bool:
+        """Everything this process knows is as NATS has it now; False from the first sign that NATS is away."""
+        return bool(self._tails) and all(tail.is_current for tail in self._tails)
+
+    def start(self) -> None:
+        """Connects beside serving, so that /healthz answers while NATS is away."""
+        self._task = asyncio.create_task(self._connect(), name="connect")
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        for tail in self._tails:
+            await tail.stop()
+        if self._jetstream:
+            await self._jetstream.close()
+
+    async def _connect(self) -> None:
+        jetstream = await self.settings.connect("gateway")
+        self._jetstream = jetstream
+        await topology.wait_for_streams(jetstream)
+
+        def tail(stream: str, subjects: str, on_message: Callable[[Stored], None]) -> Tail:
+            return Tail(jetstream, stream, [subjects], on_message)
+
+        self._tails = [
+            tail(f"KV_{names.CLIENTS_BUCKET}", f"$KV.{names.CLIENTS_BUCKET}.>", self.clients.apply),
+            tail(f"KV_{names.MODELS_BUCKET}", f"$KV.{names.MODELS_BUCKET}.>", self.models.apply),
+            tail(names.JOURNAL_STREAM, names.JOB_SUBJECTS, self.feed.apply),
+        ]
+        await asyncio.gather(*(tail.start() for tail in self._tails))
+        log.info("ready", models=[model.name for model in self.models.all()])
+
+
+def gateway_of(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway

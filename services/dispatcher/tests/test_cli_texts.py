@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from whisper_contracts.messages import ClientRecord
+from whisper_dispatcher.cli import app
+from whisper_dispatcher.cli.clients import quota_text
+from whisper_dispatcher.cli.jobs import job_fields
+from whisper_dispatcher.cli.transcribe import progress_note, readable
+
+JOB: dict[str, Any] = {
+    "id": "j1",
+    "state": "running",
+    "filename": "note.ogg",
+    "model": "demo.en",
+    "class": "interactive",
+    "duration_s": 61.25,
+    "windows": {"done": 1, "total": 3},
+    "queue_position": 0,
+    "attempts": 0,
+    "created_at": 0.0,
+    "finished_at": None,
+    "reason": None,
+    "message": None,
+}
+
+
+def test_progress_counts_windows() -> None:
+    assert progress_note(JOB) == "1 of 3 windows"
+
+
+def test_progress_before_the_plan_says_how_many_jobs_are_before() -> None:
+    unplanned = JOB | {"windows": {"done": 0, "total": None}}
+    assert progress_note(unplanned | {"queue_position": 4}) == "4 jobs are before it"
+    assert progress_note(unplanned) == "is planned"
+
+
+def test_fields_without_a_value_are_not_shown() -> None:
+    assert job_fields(JOB) == {
+        "job": "j1",
+        "state": "running",
+        "file": "note.ogg",
+        "model": "demo.en",
+        "class": "interactive",
+        "length": "61.2 s",
+        "windows": "1 of 3",
+    }
+
+
+def test_json_is_indented_for_people_and_as_it_came_for_programs() -> None:
+    assert readable('{"text":"é"}', is_terminal=True) == '{\n  "text": "é"\n}'
+    assert readable('{"text":"é"}', is_terminal=False) == '{"text":"é"}'
+    assert readable("hello\n", is_terminal=True) == "hello"
+
+
+def test_quotas_are_told_in_words() -> None:
+    record = ClientRecord(client="c", name="bot", requests_per_minute=60, models=("demo.en",), operator=True)
+    assert quota_text(record) == "60 requests a minute; only demo.en; operator"
+    assert quota_text(ClientRecord(client="c", name="bot")) == "none"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["up", "demo", "doctor", "install-tools", "transcribe", "gateway", "planner", "worker"]
+    + [f"jobs {verb}" for verb in ("list", "show", "result", "cancel")]
+    + [f"dead-letters {verb}" for verb in ("list", "show", "requeue")]
+    + [f"clients {verb}" for verb in ("create", "list", "revoke")],
+)
+def test_every_command_explains_itself(command: str) -> None:
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.stdout
+
+
+def whisperfleet(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, since commands set up logging for their whole process."""
+    program = [sys.executable, "-c", "from whisper_dispatcher.cli import app; app()", *arguments]
+    return subprocess.run(program, capture_output=True, text=True, timeout=60)
+
+
+def test_an_unknown_model_is_refused_with_a_sentence_before_anything_starts() -> None:
+    result = whisperfleet("up", "--model", "bose.en")
+    assert result.returncode == 1
+    assert "There is no model named 'bose.en' in the catalogue. Did you mean base.en" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_missing_file_is_refused_with_a_sentence() -> None:
+    result = whisperfleet("transcribe", "no-such.ogg")
+    assert result.returncode == 2
+    assert "no-such.ogg" in result.stderr

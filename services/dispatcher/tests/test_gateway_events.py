@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from gateway_harness import Stage, stage, until
+
+from whisper_contracts import names
+from whisper_contracts.failures import FailureReason
+from whisper_contracts.messages import Attempt
+
+
+@pytest.fixture
+async def on(nats_url: str) -> AsyncIterator[Stage]:
+    async with stage(nats_url, keep_alive_s=0.1) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Event:
+    id: int
+    name: str
+    data: dict[str, Any]
+
+
+def parsed(text: str) -> list[Event]:
+    blocks = [
+        dict(line.split(": ", 1) for line in block.split("\n")) for block in text.split("\n\n") if "id: " in block
+    ]
+    return [Event(int(block["id"]), block["event"], json.loads(block["data"])) for block in blocks]
+
+
+async def followed(on: Stage, job: str, last_id: int | None = None) -> httpx.Response:
+    headers = {"Last-Event-ID": str(last_id)} if last_id is not None else {}
+    return await on.http.get(f"/v1/jobs/{job}/events", headers=headers)
+
+
+async def test_a_finished_job_tells_its_whole_story_and_ends(on: Stage) -> None:
+    on.stand_in.texts = ["One.", "Two."]
+    job = await on.submit()
+    await on.final(job)
+    answer = await followed(on, job)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = parsed(answer.text)
+    assert [event.name for event in events] == ["accepted", "planned", "window", "window", "completed"]
+    assert [event.id for event in events] == sorted(event.id for event in events)
+    assert [(e.data["done"], e.data["total"]) for e in events if e.name == "window"] == [(1, 2), (2, 2)]
+
+
+async def test_events_of_a_running_job_come_until_its_end(on: Stage) -> None:
+    on.stand_in.texts = ["One.", "Two."]
+    gates = on.stand_in.after_window = {0: asyncio.Event(), 1: asyncio.Event()}
+    job = await on.submit()
+    following = asyncio.create_task(followed(on, job))
+    await until(lambda: job in on.gateway.feed._listeners)
+    attempt = Attempt(generation=0, attempts=1, reason=FailureReason.TIMEOUT, retry_at=time.time())
+    await on.jetstream.publish(names.attempt_subject(on.client, job, 0), attempt.encode())
+    await until(lambda: bool((view := on.gateway.index.get(job)) and view.attempts))
+    gates[0].set()
+    gates[1].set()
+    answer = await following
+    events = parsed(answer.text)
+    assert [event.name for event in events] == ["accepted", "planned", "attempt", "window", "window", "completed"]
+    assert events[2].data["reason"] == "timeout"
+
+
+async def test_following_resumes_after_the_last_event(on: Stage) -> None:
+    on.stand_in.texts = ["One.", "Two.", "Three."]
+    job = await on.submit()
+    await on.final(job)
+    all_events = parsed((await followed(on, job)).text)
+    rest = parsed((await followed(on, job, all_events[2].id)).text)
+    assert rest == all_events[3:]
+    assert rest[0].data["done"] == 2
+
+
+async def test_after_the_final_event_there_is_nothing_to_come_back_for(on: Stage) -> None:
+    """204 keeps an EventSource from connecting again and again."""
+    job = await on.submit()
+    await on.final(job)
+    last = parsed((await followed(on, job)).text)[-1].id
+    assert (await followed(on, job, last)).status_code == 204
+
+
+async def test_comments_keep_an_idle_stream_open(on: Stage) -> None:
+    on.stand_in.after_plan.clear()
+    job = await on.submit()
+    asyncio.get_running_loop().call_later(0.5, on.stand_in.after_plan.set)
+    assert ": keep-alive\n\n" in (await followed(on, job)).text
+
+
+async def test_a_cancelled_job_says_so(on: Stage) -> None:
+    on.stand_in.after_plan.clear()
+    job = await on.submit()
+    following = asyncio.create_task(followed(on, job))
+    await until(lambda: job in on.gateway.feed._listeners)
+    await on.http.delete(f"/v1/jobs/{job}")
+    last = parsed((await following).text)[-1]
+    assert (last.name, last.data["reason"]) == ("cancelled", "cancelled")
+
+
+async def test_a_gateway_that_ends_ends_its_streams(on: Stage) -> None:
+    on.stand_in.after_plan.clear()
+    job = await on.submit()
+    following = asyncio.create_task(followed(on, job))
+    await until(lambda: job in on.gateway.feed._listeners)
+    on.gateway.draining.set()
+    assert [event.name for event in parsed((await following).text)] == ["accepted"]

@@ -1,0 +1,221 @@
+"""What a role's NATS user may do, asked of a real nats-server with the configuration that `up` writes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from gateway_harness import free_port
+
+from whisper_contracts import names
+from whisper_dispatcher.jetstream import topology
+from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.pull import Puller
+from whisper_dispatcher.jetstream.topology import Limits
+from whisper_dispatcher.local.nats_server import (
+    ROLES,
+    DiskTooFull,
+    Role,
+    file_store_bytes,
+    limits_for_disk,
+    server_config,
+    syncs_every_write,
+)
+from whisper_dispatcher.local.tools import nats_server_path
+
+OWN, OTHER = "demo.en", "base.en"
+PASSWORDS: dict[Role, str] = {role: f"secret-of-{role}" for role in ROLES}
+GIB = 1024**3
+REFUSED_S = 0.5
+"""NATS drops a forbidden request without an answer to it."""
+
+Connect = Callable[[Role], Awaitable[JetStream]]
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder, port = tmp_path_factory.mktemp("queue"), free_port()
+    limits = limits_for_disk(4 * GIB)
+    config = folder / "nats.conf"
+    config.write_text(
+        server_config(port=port, store=folder / "store", limits=limits, passwords=PASSWORDS, models=(OWN,))
+    )
+    process = subprocess.Popen([nats_server_path(), "--config", config], stderr=subprocess.DEVNULL)
+    try:
+        running = Server(f"nats://127.0.0.1:{port}")
+        asyncio.run(prepare(running, limits))
+        yield running
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def prepare(server: Server, limits: Limits) -> None:
+    admin = await JetStream.connect(server.url, name="admin", user="admin", password=PASSWORDS["admin"])
+    await topology.ensure_streams(admin, limits)
+    for model in (OWN, OTHER):
+        await topology.ensure_model(admin, model)
+    await admin.close()
+
+
+@pytest.fixture
+async def connect(server: Server) -> AsyncIterator[Connect]:
+    opened: list[JetStream] = []
+
+    async def connect_as(role: Role) -> JetStream:
+        opened.append(await JetStream.connect(server.url, name=role, user=role, password=PASSWORDS[role]))
+        return opened[-1]
+
+    yield connect_as
+    for jetstream in opened:
+        await jetstream.close()
+
+
+async def may_publish(jetstream: JetStream, subject: str, data: bytes = b"{}") -> bool:
+    try:
+        await jetstream.publish(subject, data, timeout_s=REFUSED_S)
+    except QueueUnavailable:
+        return False
+    return True
+
+
+async def may_ask(jetstream: JetStream, subject: str, body: bytes = b"{}") -> bool:
+    try:
+        await jetstream.client.request(f"$JS.API.{subject}", body, timeout=REFUSED_S)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def may_hear(listener: JetStream, speaker: JetStream, subject: str) -> bool:
+    heard = asyncio.Event()
+
+    async def on_message(_: object) -> None:
+        heard.set()
+
+    await listener.client.subscribe(subject.rpartition(".")[0] + ".>", cb=on_message)
+    await listener.client.flush()
+    await speaker.publish_core(subject, b"audio")
+    try:
+        async with asyncio.timeout(REFUSED_S):
+            await heard.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_a_worker_pulls_its_own_queue_and_writes_its_results(connect: Connect) -> None:
+    planner, worker = await connect("planner"), await connect("worker")
+    await planner.publish(names.window_subject(OWN, "bulk", "c", "j1", 0), b"audio")
+    puller = Puller(worker, names.WINDOWS_STREAM, names.windows_consumer(OWN, "bulk"))
+    await puller.start()
+    delivery = await puller.pull(expires_s=5)
+    assert delivery is not None
+    assert delivery.data == b"audio"
+    assert await may_publish(worker, names.window_result_subject("c", "j1", 0))
+    assert await may_publish(worker, names.attempt_subject("c", "j1", 0))
+    assert await worker.get_last(names.JOURNAL_STREAM, names.attempt_subject("c", "j1", 0)) is not None
+    await delivery.ack()
+    await worker.client.flush()
+    admin = await connect("admin")
+    assert await admin.subjects(names.WINDOWS_STREAM, names.job_windows_filter("c", "j1")) == {}
+
+
+async def test_a_worker_pulls_no_other_models_queue(connect: Connect) -> None:
+    planner, worker = await connect("planner"), await connect("worker")
+    await planner.publish(names.window_subject(OTHER, "bulk", "c", "j2", 0), b"audio")
+    puller = Puller(worker, names.WINDOWS_STREAM, names.windows_consumer(OTHER, "bulk"))
+    await puller.start()
+    assert await puller.pull(expires_s=0.2) is None
+
+
+async def test_a_worker_reads_no_audio_and_no_record(connect: Connect) -> None:
+    gateway, worker = await connect("gateway"), await connect("worker")
+    for subject in (names.audio_subject("c", "j3"), names.record_subject("c", "j3")):
+        await gateway.publish(subject, b"{}")
+        assert await may_ask(gateway, f"DIRECT.GET.{names.JOURNAL_STREAM}.{subject}")
+        assert not await may_ask(worker, f"DIRECT.GET.{names.JOURNAL_STREAM}.{subject}")
+    body = json.dumps({"last_by_subj": names.audio_subject("c", "j3")}).encode()
+    assert not await may_ask(worker, f"DIRECT.GET.{names.JOURNAL_STREAM}", body)
+    assert not await may_ask(worker, f"STREAM.MSG.GET.{names.JOURNAL_STREAM}", body)
+
+
+async def test_a_worker_hears_no_other_roles_answers(connect: Connect) -> None:
+    worker, admin = await connect("worker"), await connect("admin")
+    assert await may_hear(worker, admin, "_INBOX_worker.x")
+    assert not await may_hear(worker, admin, "_INBOX_planner.x")
+    assert not await may_hear(worker, admin, "_INBOX.x")
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        names.state_subject("c", "j"),
+        names.record_subject("c", "j"),
+        names.plan_subject("bulk", "c", "j"),
+        names.window_subject(OWN, "bulk", "c", "j", 0),
+        "$KV.clients.hash",
+        "$KV.models.demo",
+        "$O.audio.C.x",
+    ],
+)
+async def test_a_worker_writes_nothing_but_results(connect: Connect, subject: str) -> None:
+    assert await may_publish(await connect("admin"), subject)
+    assert not await may_publish(await connect("worker"), subject)
+
+
+@pytest.mark.parametrize("role", ["gateway", "planner", "worker"])
+async def test_no_process_gives_itself_keys_or_changes_streams(connect: Connect, role: Role) -> None:
+    jetstream = await connect(role)
+    assert not await may_publish(jetstream, "$KV.clients.hash")
+    assert not await may_ask(jetstream, f"STREAM.DELETE.{names.HOOKS_STREAM}")
+    assert not await may_ask(jetstream, f"STREAM.UPDATE.{names.JOURNAL_STREAM}")
+    assert not await may_ask(jetstream, f"CONSUMER.DELETE.{names.WINDOWS_STREAM}.{names.windows_consumer(OWN, 'bulk')}")
+
+
+async def test_the_planner_pulls_plans_and_the_gateway_does_not(connect: Connect) -> None:
+    gateway, planner = await connect("gateway"), await connect("planner")
+    await gateway.publish(names.plan_subject("interactive", "c", "j4"), b"{}")
+    pulled = []
+    for jetstream in (gateway, planner):
+        puller = Puller(jetstream, names.PLAN_STREAM, names.plan_consumer("interactive"))
+        await puller.start()
+        pulled.append(await puller.pull(expires_s=0.5))
+    assert [delivery is not None for delivery in pulled] == [False, True]
+
+
+async def test_what_is_acknowledged_is_on_disk(server: Server) -> None:
+    assert await syncs_every_write(server.url, PASSWORDS["system"])
+
+
+@pytest.mark.parametrize("free_gib", [2, 10, 1000])
+def test_the_queue_leaves_room_on_the_disk(free_gib: int) -> None:
+    limits = limits_for_disk(free_gib * GIB)
+    assert file_store_bytes(limits) < free_gib * GIB * 0.8
+    assert limits.journal_bytes > 100 * 1024**2
+
+
+def test_a_large_disk_gives_the_full_limits() -> None:
+    assert limits_for_disk(1000 * GIB) == Limits()
+
+
+def test_a_disk_that_is_too_small_is_refused_with_what_is_needed() -> None:
+    with pytest.raises(DiskTooFull, match="needs 877 MB of free disk, and there are 500 MB"):
+        limits_for_disk(500 * 1024**2)
+
+
+def test_passwords_with_quotes_cannot_break_the_configuration() -> None:
+    passwords: dict[Role, str] = dict.fromkeys(ROLES, 'a"b\\c $d')
+    text = server_config(port=1, store=Path("/s"), limits=Limits(), passwords=passwords, models=())
+    assert json.loads(text)["accounts"]["SPEECH"]["users"][0]["password"] == 'a"b\\c $d'

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from gateway_harness import until
+from journal_harness import Book, book
+
+from whisper_contracts import names
+from whisper_contracts.messages import ClientRecord, HookTask
+from whisper_dispatcher.jetstream import buckets
+from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jobs import journal
+from whisper_dispatcher.jobs.index import JobView
+from whisper_dispatcher.planner.hooks import HookSender, RefusedAddress, check_addresses, signed_headers
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+NOT_PUBLIC = (
+    "127.0.0.1 10.0.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 "
+    "::1 fd00::1 fe80::1 ff02::1 ::ffff:10.0.0.1 64:ff9b::7f00:1 2002:7f00:1::"
+).split()
+
+
+@dataclass
+class Receiver:
+    """Answers with `statuses` in turn, then 204."""
+
+    port: int = 0
+    statuses: list[int] = field(default_factory=list)
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared: nothing is answered under /slow."""
+    seen: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+
+    def url(self, path: str = "/hook?a=1") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        target = head.split(" ")[1]
+        lines = [line.split(": ", 1) for line in head.split("\r\n")[1:] if line]
+        headers = {name.lower(): value for name, value in lines}
+        body = await reader.readexactly(int(headers["content-length"]))
+        self.seen.append((target, headers, body))
+        if target.startswith("/slow"):
+            await self.held.wait()
+        status = self.statuses.pop(0) if self.statuses else 204
+        writer.write(f"HTTP/1.1 {status} So\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    server = await asyncio.start_server(receiver.answer, "127.0.0.1", 0)
+    receiver.port = server.sockets[0].getsockname()[1]
+    yield receiver
+    receiver.held.set()
+    server.close()
+
+
+@pytest.fixture
+async def jobs(jetstream: JetStream) -> AsyncIterator[Book]:
+    async with book(jetstream) as opened:
+        record = ClientRecord(client=opened.client, name="tester", webhook_secret=SECRET)
+        await buckets.put(jetstream, names.CLIENTS_BUCKET, opened.client, record.encode())
+        yield opened
+
+
+@asynccontextmanager
+async def sender(jobs: Book, *, allow_private: bool = True) -> AsyncIterator[None]:
+    task = asyncio.create_task(HookSender(jobs.jetstream, jobs.index, allow_private).run())
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def queue_hook(jobs: Book, view: JobView, url: str) -> None:
+    task = HookTask(job=view.job, client=jobs.client, url=url)
+    await jobs.jetstream.publish(names.hook_subject(jobs.client, view.job), task.encode())
+
+
+async def completed(jobs: Book) -> JobView:
+    view = await jobs.accept()
+    assert await journal.complete(jobs.jetstream, view)
+    assert await jobs.index.wait_final(view.job, 5)
+    return view
+
+
+async def nothing_queued(jobs: Book) -> None:
+    async with asyncio.timeout(15):
+        while await jobs.jetstream.subjects(names.HOOKS_STREAM, names.HOOKS_SUBJECTS):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_a_webhook_is_delivered_once_and_its_signature_verifies(jobs: Book, receiver: Receiver) -> None:
+    view = await completed(jobs)
+    async with sender(jobs):
+        await queue_hook(jobs, view, receiver.url())
+        await nothing_queued(jobs)
+    ((target, headers, body),) = receiver.seen
+    assert target == "/hook?a=1"
+    assert headers["host"] == f"127.0.0.1:{receiver.port}"
+    event = json.loads(body)
+    assert (event["type"], event["data"]["id"], event["data"]["state"]) == ("job.completed", view.job, "completed")
+    assert headers["webhook-id"] == f"{view.job}.0"
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
+    # As the receiver computes it, from the standard's text.
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.digest(base64.b64decode(SECRET[6:]), signed, hashlib.sha256)).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+def test_another_body_or_time_has_another_signature() -> None:
+    base = signed_headers(SECRET, "j.0", 1000, b"{}")["webhook-signature"]
+    assert signed_headers(SECRET, "j.0", 1000, b"{ }")["webhook-signature"] != base
+    assert signed_headers(SECRET, "j.0", 1001, b"{}")["webhook-signature"] != base
+    assert signed_headers("whsec_b3RoZXI=", "j.0", 1000, b"{}")["webhook-signature"] != base
+
+
+def test_the_signature_is_the_one_of_the_standards_own_example() -> None:
+    headers = signed_headers(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+async def test_after_an_error_it_comes_again_under_the_same_id(jobs: Book, receiver: Receiver) -> None:
+    receiver.statuses = [500]
+    view = await completed(jobs)
+    async with sender(jobs):
+        await queue_hook(jobs, view, receiver.url())
+        await nothing_queued(jobs)
+    ids = [headers["webhook-id"] for _, headers, _ in receiver.seen]
+    assert ids == [f"{view.job}.0"] * 2
+
+
+async def test_a_redirect_is_a_failure_and_is_not_followed(jobs: Book, receiver: Receiver) -> None:
+    receiver.statuses = [302]
+    view = await completed(jobs)
+    async with sender(jobs):
+        await queue_hook(jobs, view, receiver.url())
+        await nothing_queued(jobs)
+    assert [target for target, _, _ in receiver.seen] == ["/hook?a=1"] * 2
+
+
+async def test_an_address_that_is_not_public_is_refused(jobs: Book, receiver: Receiver) -> None:
+    view = await completed(jobs)
+    async with sender(jobs, allow_private=False):
+        for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"):
+            await queue_hook(jobs, view, f"http://{host}:{receiver.port}/")
+        await nothing_queued(jobs)
+    assert receiver.seen == []
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC)
+def test_one_private_address_refuses_the_host(address: str) -> None:
+    with pytest.raises(RefusedAddress):
+        check_addresses("example.com", ["93.184.215.14", address], allow_private=False)
+
+
+def test_the_first_public_address_is_the_one_connected_to() -> None:
+    public = ["93.184.215.14", "2606:2800:21f::1", "64:ff9b::5db8:d70e"]
+    assert check_addresses("example.com", public, allow_private=False) == public[0]
+    with pytest.raises(RefusedAddress):
+        check_addresses("example.com", [], allow_private=False)
+
+
+async def test_it_waits_for_the_jobs_final_state(jobs: Book, receiver: Receiver) -> None:
+    view = await jobs.accept()
+    async with sender(jobs):
+        await queue_hook(jobs, view, receiver.url())
+        await asyncio.sleep(0.3)
+        assert receiver.seen == []
+        assert await journal.complete(jobs.jetstream, view)
+        await nothing_queued(jobs)
+    assert len(receiver.seen) == 1
+
+
+async def test_a_slow_receiver_holds_up_no_other(jobs: Book, receiver: Receiver) -> None:
+    slow, quick = await completed(jobs), await completed(jobs)
+    async with sender(jobs):
+        await queue_hook(jobs, slow, receiver.url("/slow"))
+        await until(lambda: len(receiver.seen) == 1)
+        await queue_hook(jobs, quick, receiver.url("/quick"))
+        await until(lambda: len(receiver.seen) == 2, limit_s=5)
+        receiver.held.set()
+        await nothing_queued(jobs)
+
+
+@pytest.mark.parametrize(
+    "broken_url", ["http://no-such-host.invalid/", "http://127.0.0.1:1/", "http://exa mple\x00/", "http://[::1/"]
+)
+async def test_a_broken_address_is_put_off_and_ends_nothing(
+    jobs: Book, receiver: Receiver, broken_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken, well = await completed(jobs), await completed(jobs)
+    async with sender(jobs):
+        await queue_hook(jobs, broken, broken_url)
+        await until(lambda: "will be tried again" in capsys.readouterr().out)
+        await queue_hook(jobs, well, receiver.url())
+        await until(lambda: len(receiver.seen) == 1)
+    await jobs.jetstream.purge(names.HOOKS_STREAM, names.HOOKS_SUBJECTS)
+
+
+async def test_a_message_that_cannot_be_read_is_dropped(jobs: Book, receiver: Receiver) -> None:
+    view = await completed(jobs)
+    async with sender(jobs):
+        await jobs.jetstream.publish(names.hook_subject(jobs.client, "junk"), b"no json")
+        await queue_hook(jobs, view, receiver.url())
+        await nothing_queued(jobs)
+    assert len(receiver.seen) == 1
