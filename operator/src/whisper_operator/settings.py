@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from whisper_dispatcher.jetstream.topology import Limits
 from whisper_dispatcher.settings import ProcessSettings
 
 ImageFor = Literal["cpu", "nvidia", "amd", "intel"]
@@ -20,8 +21,16 @@ WORKER_IMAGES: dict[ImageFor, str] = {
 
 
 class OperatorSettings(ProcessSettings):
+    """The NATS user is one that may do everything: the operator makes the streams and the models' consumers."""
+
     namespace: str | None = None
     """The only one that is served; None = all."""
+    queue_bytes: int | None = Field(default=None, gt=0)
+    """NATS' max_file_store, which the streams share; None: 26 GB are there."""
+    queue_replicas: int = Field(default=1, ge=1, le=5)
+    """NATS servers that hold each message."""
+    scale_every_s: float = Field(default=1.0, gt=0)
+    """How often the queue is asked how much waits."""
     worker_nats_url: str | None = None
     """Where workers find the queue; None: where the operator finds it."""
     worker_nats_user: str | None = None
@@ -36,6 +45,11 @@ class OperatorSettings(ProcessSettings):
     resync_s: float = Field(default=300.0, gt=0)
     probe_host: str = "127.0.0.1"
     probe_port: int = 8080
+
+    @property
+    def queue_limits(self) -> Limits:
+        limits = Limits(replicas=self.queue_replicas)
+        return limits.within(self.queue_bytes) if self.queue_bytes else limits
 
     @property
     def queue_url(self) -> str:
