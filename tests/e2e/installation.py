@@ -7,6 +7,7 @@ import json
 from typing import Any, get_args
 
 from tests.e2e.cluster.images import IMAGES
+
 from whisper_dispatcher.local.nats_server import Role, permissions
 
 Manifest = dict[str, Any]
@@ -37,7 +38,7 @@ def manifests(secret: str) -> list[Manifest]:
         *_nats(),
         _deployment("operator", "operator", "admin", _operator_environment(), service_account="whisper-operator"),
         _deployment("planner", "dispatcher", "planner", _planner_environment(), args=["planner"]),
-        _deployment("gateway", "dispatcher", "gateway", [_value("HOST", "0.0.0.0")], args=["gateway"]),
+        _deployment("gateway", "dispatcher", "gateway", [_pod_address("HOST")], args=["gateway"]),
         _service("gateway", 8080),
     ]
 
@@ -138,9 +139,12 @@ def _from_secret(name: str, secret: str) -> Manifest:
     return {"name": f"WHISPERFLEET_{name}", "valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}}
 
 
+def _pod_address(name: str) -> Manifest:
+    return {"name": f"WHISPERFLEET_{name}", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+
+
 def _probed() -> list[Manifest]:
-    host = {"name": "WHISPERFLEET_PROBE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
-    return [host, _value("PROBE_PORT", "8080")]
+    return [_pod_address("PROBE_HOST"), _value("PROBE_PORT", "8080")]
 
 
 def _operator_environment() -> list[Manifest]:
