@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from whisper_operator.changes import Apply, Change, Delete, changes
+from whisper_operator.changes import Apply, Change, Delete, changes, waves
 from whisper_operator.child_store import ChildStore, ServerKey
 from whisper_operator.children import desired_children
 from whisper_operator.children.worker_pod import queue_name
@@ -92,7 +92,9 @@ class Reconciler:
         observed = self._store.observed(key, server.uid)
         wanted = desired_children(server, volume, observed, self._settings)
         planned = changes(server, wanted, observed, self._endures)
-        answers = await asyncio.gather(*(self._make(change, server) for change in planned))
+        answers: list[Problem | None] = []
+        for wave in waves(planned):
+            answers += await asyncio.gather(*(self._make(change, server) for change in wave))
         refused = tuple(answer for answer in answers if answer)
         if planned:
             observed = self._store.observed(key, server.uid)
