@@ -52,7 +52,7 @@ class Objects:
             "apiVersion": "whisperfleet.dev/v1alpha1",
             "kind": "WhisperServer",
             "metadata": {"name": name},
-            "spec": small | (spec or {}),
+            "spec": {name: value for name, value in (small | (spec or {})).items() if value is not None},
         }
         self.apply(manifest)
         return manifest
