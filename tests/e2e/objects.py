@@ -114,4 +114,4 @@ def own_namespace(cluster: Cluster) -> Iterator[Objects]:
     name = f"speech-{os.getpid()}-{next(_numbers)}"
     cluster.kubectl("apply", "--filename", "-", text=json.dumps(namespace(name)))
     yield Objects(cluster, name)
-    cluster.kubectl("delete", "namespace", name, "--timeout=60s", limit_s=65)
+    cluster.kubectl("delete", "namespace", name, "--timeout=180s", limit_s=185)
