@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -67,8 +68,13 @@ class JetStream:
         user: str | None = None,
         password: str | None = None,
         credentials: str | None = None,
+        inbox_prefix: str | None = None,
+        ca_file: str | None = None,
     ) -> JetStream:
-        """Waits for ever for the first connection, so that start order does not matter."""
+        """Waits for ever for the first connection, so that start order does not matter.
+
+        credentials: a file; it is read again at every reconnect. ca_file: for servers of a private authority.
+        """
         client = Client()
         jetstream = cls(client)
         options: dict[str, Any] = {}
@@ -77,6 +83,10 @@ class JetStream:
             options = {"user": user, "password": password, "inbox_prefix": f"_INBOX_{user}"}
         if credentials:
             options["user_credentials"] = credentials
+        if inbox_prefix:
+            options["inbox_prefix"] = inbox_prefix
+        if ca_file:
+            options["tls"] = ssl.create_default_context(cafile=ca_file)
         while True:
             try:
                 await client.connect(
