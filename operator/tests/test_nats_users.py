@@ -211,6 +211,30 @@ async def test_credentials_of_today_are_accepted(queue):
     assert await queue.answer(found) == b"PONG\r\n"
 
 
+async def test_renewed_credentials_are_taken_up_while_the_process_runs(queue, monkeypatch):
+    monkeypatch.setattr("whisper_dispatcher.jetstream.credentials.CHECK_EVERY_S", 0.05)
+    first, second = (
+        worker_credentials(queue.signing, uid=UID, name="demo", queue=model, now_s=time.time())
+        for model in (OTHER, OWN)
+    )
+    file = Path(queue.file(first))
+    worker = await JetStream.connect(queue.url, name="test", credentials=str(file), inbox_prefix=inbox_prefix(UID))
+    away = asyncio.Event()
+    worker.on_disconnect(away.set)
+    operator = await queue.as_process("operator")
+    try:
+        await operator.publish(names.window_subject(OWN, "bulk", "client", "renewed", 0), b"renewed")
+        file.write_text(second)
+        async with asyncio.timeout(10):
+            await away.wait()
+            while not worker.is_connected:
+                await asyncio.sleep(0.02)
+        assert await pulled(worker, OWN, 10) == b"renewed"
+    finally:
+        await worker.close()
+        await operator.close()
+
+
 SIGNING = Signing("ACCOUNT", nats_jwt.seed(nats_jwt.key_of("account", b"k" * nats_jwt.SEED_BYTES)))
 
 
