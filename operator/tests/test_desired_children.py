@@ -162,7 +162,7 @@ def test_the_download_job_as_a_whole():
                             "name": "fetch",
                             "image": "models:1",
                             "imagePullPolicy": "IfNotPresent",
-                            "args": ["fetch", "demo.en", "--dir", "/models", "--json"],
+                            "args": ["fetch", "demo.en", "--json", "--dir", "/models"],
                             "env": [{"name": "HOME", "value": "/tmp"}],
                             "resources": {
                                 "requests": {"cpu": "100m", "memory": "128Mi"},
@@ -277,7 +277,7 @@ def test_a_hugging_face_file_is_fetched_from_its_revision_with_the_token():
     }
     spec = {"model": {"huggingFace": source}, "queue": {"name": "mine"}}
     (container,) = children(spec, NOTHING)["Job"]["spec"]["template"]["spec"]["containers"]
-    assert container["args"][1:3] == ["--url", "https://huggingface.co/a/b/resolve/v1/c/d.bin"]
+    assert container["args"][:2] == ["fetch-url", "https://huggingface.co/a/b/resolve/v1/c/d.bin"]
     assert container["env"][-1] == {
         "name": "WHISPER_MODELS_TOKEN",
         "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}},

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from whisper_operator.differs import first_difference, with_hash
 from whisper_operator.naming import HASH_ANNOTATION
 from whisper_operator.observed import Observed, child_key, is_complete
-from whisper_operator.resources import PRUNED
+from whisper_operator.resources import CLAIMS, PRUNED
 from whisper_operator.server import Manifest, Server
 
 
@@ -65,6 +65,17 @@ def _change(server: Server, manifest: Manifest, observed: Observed, endures: End
     if difference and not endures(manifest, live, difference):
         return Apply(manifest, f"{difference} was changed", live)
     return None
+
+
+def waves(planned: Sequence[Change]) -> list[list[Change]]:
+    """What may be written at once. The claim goes first: a download that began before it filled another one."""
+    claims = [change for change in planned if _kind(change) == CLAIMS.kind]
+    rest = [change for change in planned if _kind(change) != CLAIMS.kind]
+    return [wave for wave in (claims, rest) if wave]
+
+
+def _kind(change: Change) -> str:
+    return str((change.manifest if isinstance(change, Apply) else change.live)["kind"])
 
 
 def _is_going(live: Manifest) -> bool:

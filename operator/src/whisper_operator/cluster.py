@@ -75,6 +75,15 @@ class Cluster:
             params={"fieldManager": FIELD_MANAGER},
         )
 
+    async def scale(self, resource: Resource, namespace: str, name: str, replicas: int) -> None:
+        await self._send(
+            "PATCH",
+            resource.path(namespace, name) + "/scale",
+            content_type="application/merge-patch+json",
+            body={"spec": {"replicas": replicas}},
+            params={"fieldManager": FIELD_MANAGER},
+        )
+
     async def create(self, resource: Resource, manifest: Manifest) -> Manifest:
         path = resource.path(manifest["metadata"]["namespace"])
         return await self._send("POST", path, body=manifest, params={"fieldManager": FIELD_MANAGER})

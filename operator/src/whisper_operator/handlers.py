@@ -47,6 +47,7 @@ class _Handlers:
     def registry(self) -> kopf.OperatorRegistry:
         """No handler of create, update or delete, no timer, daemon or index: those write annotations and finalizers."""
         found = kopf.OperatorRegistry()
+        kopf.on.login(registry=found)(kopf.login_via_client)
         kopf.on.startup(registry=found)(self._start)
         kopf.on.cleanup(registry=found)(self._stop)
         kopf.on.event(GROUP, VERSION, WHISPER_SERVER.plural, registry=found)(self._on_server)

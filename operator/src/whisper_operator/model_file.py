@@ -24,7 +24,7 @@ class ModelFile:
     path: str
     """On the volume."""
     fetch_arguments: tuple[str, ...] = ()
-    """Of `whisper-models fetch`; empty: the file is there already."""
+    """Of `whisper-models`; empty: the file is there already."""
     token: SecretKeyRef | None = None
     size_bytes: int | None = None
 
@@ -43,14 +43,16 @@ def downloaded_file(source: DownloadSource) -> ModelFile:
     mirror = ("--mirror", source.mirror) if source.mirror else ()
     return ModelFile(
         path=known.file if known else f"ggml-{source.name}.bin",
-        fetch_arguments=(source.name, *mirror),
+        fetch_arguments=("fetch", source.name, *mirror, "--json"),
         size_bytes=known.size_bytes if known else None,
     )
 
 
 def _from_url(source: HttpSource) -> ModelFile:
     file = f"{source.sha256[:16]}.bin"
-    return ModelFile(file, ("--url", source.url, "--file", file, "--sha256", source.sha256), source.token_secret_ref)
+    return ModelFile(
+        file, ("fetch-url", source.url, "--file", file, "--sha256", source.sha256), source.token_secret_ref
+    )
 
 
 def _from_hugging_face(source: HuggingFaceSource) -> ModelFile:
@@ -59,7 +61,7 @@ def _from_hugging_face(source: HuggingFaceSource) -> ModelFile:
     file = f"{version}-{PurePosixPath(source.file).name}"
     url = f"{HUGGING_FACE}/{source.repository}/resolve/{source.revision}/{source.file}"
     checksum = ("--sha256", source.sha256) if source.sha256 else ()
-    return ModelFile(file, ("--url", url, "--file", file, *checksum), source.token_secret_ref)
+    return ModelFile(file, ("fetch-url", url, "--file", file, *checksum), source.token_secret_ref)
 
 
 def claim_size(source: DownloadSource) -> str:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from whisper_operator.changes import Apply, Change, Delete, changes
+from whisper_operator.changes import Apply, Change, Delete, changes, waves
 from whisper_operator.child_store import ChildStore, ServerKey
 from whisper_operator.children import desired_children
+from whisper_operator.children.worker_pod import queue_name
 from whisper_operator.cluster import ApiError, Cluster
 from whisper_operator.differs import first_difference
 from whisper_operator.downloads import Downloads
@@ -18,6 +19,7 @@ from whisper_operator.naming import HASH_ANNOTATION
 from whisper_operator.observed import child_key
 from whisper_operator.patches import merge_patch
 from whisper_operator.problems import Problem
+from whisper_operator.queue_keeper import QueueKeeper
 from whisper_operator.resources import BY_KIND, REMADE, WHISPER_SERVERS
 from whisper_operator.server import InvalidSpec, Manifest, Server, parse_server
 from whisper_operator.settings import OperatorSettings
@@ -38,11 +40,18 @@ class ChildrenRefused(Exception):
 
 class Reconciler:
     def __init__(
-        self, cluster: Cluster, settings: OperatorSettings, store: ChildStore, take: Callable[[Manifest], None]
+        self,
+        cluster: Cluster,
+        settings: OperatorSettings,
+        store: ChildStore,
+        *,
+        take: Callable[[Manifest], None],
+        again: Callable[[ServerKey], None],
     ) -> None:
-        """take: gets every child that a write has answered."""
+        """take: gets every child that a write has answered. again: gets servers that are to be looked at."""
         self.servers: dict[ServerKey, Manifest] = {}
         """Every WhisperServer as it was last seen."""
+        self.keeper = QueueKeeper(cluster, settings, self.servers, again)
         self.downloads = Downloads(cluster)
         self._cluster = cluster
         self._settings = settings
@@ -62,28 +71,35 @@ class Reconciler:
             server = parse_server(body)
             volume = model_volume(server)
         except (InvalidSpec, ImpossibleCache) as refusal:
-            problem = Problem(type(refusal).__name__, str(refusal))
-            await self._write_status(
-                body, refused_status(body["metadata"]["generation"], problem, body.get("status") or {}, _now())
-            )
+            await self._refuse(body, Problem(type(refusal).__name__, str(refusal)))
+            return None
+        if taken := self.keeper.see(key, server):
+            await self._refuse(body, Problem("QueueTaken", taken))
             return None
         return await self._carry_out(body, server, volume)
 
     def forget(self, key: ServerKey) -> None:
         self.servers.pop(key, None)
         self.downloads.forget(key)
+        self.keeper.forget(key)
+
+    async def _refuse(self, body: Manifest, problem: Problem) -> None:
+        status = refused_status(body["metadata"]["generation"], problem, body.get("status") or {}, _now())
+        await self._write_status(body, status)
 
     async def _carry_out(self, body: Manifest, server: Server, volume: ModelVolume) -> float | None:
         key = (server.namespace, server.name)
         observed = self._store.observed(key, server.uid)
         wanted = desired_children(server, volume, observed, self._settings)
         planned = changes(server, wanted, observed, self._endures)
-        answers = await asyncio.gather(*(self._make(change, server) for change in planned))
+        answers: list[Problem | None] = []
+        for wave in waves(planned):
+            answers += await asyncio.gather(*(self._make(change, server) for change in wave))
         refused = tuple(answer for answer in answers if answer)
         if planned:
             observed = self._store.observed(key, server.uid)
         progress, again_s = await self.downloads.progress(server, volume, observed)
-        view = View(server, volume, observed, refused, progress)
+        view = View(server, volume, observed, refused, progress, self.keeper.loads.get(queue_name(server)))
         await self._write_status(body, server_status(view, body.get("status") or {}, _now()))
         if refused:
             raise ChildrenRefused(" ".join(problem.message for problem in refused))

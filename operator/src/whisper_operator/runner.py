@@ -26,7 +26,7 @@ class Runner:
     def __init__(self, cluster: Cluster, settings: OperatorSettings) -> None:
         self.queue: KeyedQueue[ServerKey] = KeyedQueue()
         self.store = ChildStore()
-        self.reconciler = Reconciler(cluster, settings, self.store, self._take)
+        self.reconciler = Reconciler(cluster, settings, self.store, take=self._take, again=self.queue.add)
         self.worked_at = time.monotonic()
         self._settings = settings
         resources = (*CHILDREN, PODS, *((POD_MONITORS,) if settings.pod_monitors else ()))
@@ -54,6 +54,7 @@ class Runner:
                 for _ in range(self._settings.reconcilers):
                     group.create_task(self._work())
                 group.create_task(self._resync())
+                group.create_task(self.reconciler.keeper.run())
         finally:
             self.queue.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,6 +25,8 @@ class Server:
     uid: str
     generation: int
     spec: WhisperServerSpec
+    created_at: float = 0.0
+    """Unix seconds."""
 
     @property
     def replicas(self) -> int:
@@ -54,7 +57,12 @@ def parse_server(body: Mapping[str, Any]) -> Server:
         uid=metadata["uid"],
         generation=metadata.get("generation", 1),
         spec=spec,
+        created_at=_seconds(metadata.get("creationTimestamp")),
     )
+
+
+def _seconds(timestamp: str | None) -> float:
+    return datetime.fromisoformat(timestamp).timestamp() if timestamp else 0.0
 
 
 def _path(location: tuple[int | str, ...]) -> str:

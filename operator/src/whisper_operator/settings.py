@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from whisper_dispatcher.jetstream.topology import Limits
 from whisper_dispatcher.settings import ProcessSettings
 from whisper_operator.nats_users import Signing
 
@@ -23,8 +24,16 @@ WORKER_IMAGES: dict[ImageFor, str] = {
 
 
 class OperatorSettings(ProcessSettings):
+    """The NATS user is one that may do everything: the operator makes the streams and the models' consumers."""
+
     namespace: str | None = None
     """The only one that is served; None = all."""
+    queue_bytes: int | None = Field(default=None, gt=0)
+    """NATS' max_file_store, which the streams share; None: 26 GB are there."""
+    queue_replicas: int = Field(default=1, ge=1, le=5)
+    """NATS servers that hold each message."""
+    scale_every_s: float = Field(default=1.0, gt=0)
+    """How often the queue is asked how much waits."""
     worker_nats_url: str | None = None
     """Where workers find the queue; None: where the operator finds it."""
     worker_nats_user: str | None = None
@@ -59,6 +68,11 @@ class OperatorSettings(ProcessSettings):
         if self.nats_signing_key is None or self.nats_account is None:
             return None
         return Signing(self.nats_account.read_text().strip(), self.nats_signing_key.read_text().strip())
+
+    @property
+    def queue_limits(self) -> Limits:
+        limits = Limits(replicas=self.queue_replicas)
+        return limits.within(self.queue_bytes) if self.queue_bytes else limits
 
     @property
     def queue_url(self) -> str:

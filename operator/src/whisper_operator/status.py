@@ -9,6 +9,7 @@ from whisper_operator.children.worker_pod import queue_name, resource_name
 from whisper_operator.naming import selector_labels
 from whisper_operator.observed import Observed
 from whisper_operator.problems import Problem, container_problem, scheduling_problem
+from whisper_operator.scaling import Load
 from whisper_operator.server import Manifest, Server
 from whisper_operator.volume import ModelVolume
 
@@ -43,6 +44,7 @@ class View:
     refused: tuple[Problem, ...] = ()
     """Children that the API server did not take."""
     progress: Progress | None = None
+    load: Load | None = None
 
     @property
     def deployment_status(self) -> Manifest:
@@ -73,15 +75,23 @@ def server_status(view: View, previous: Manifest, now: str) -> Manifest:
     told = view.deployment_status
     selector = selector_labels(view.server, "worker")
     claimed = _conditions(view)
-    return previous | {
-        "observedGeneration": view.server.generation,
-        "conditions": dated(claimed, previous.get("conditions") or [], view.server.generation, now),
-        "replicas": int(told.get("replicas", 0)),
-        "readyReplicas": view.ready,
-        "updatedReplicas": view.updated,
-        "selector": ",".join(f"{name}={value}" for name, value in sorted(selector.items())),
-        "model": _model(view),
-    }
+    return (
+        previous
+        | {
+            "observedGeneration": view.server.generation,
+            "conditions": dated(claimed, previous.get("conditions") or [], view.server.generation, now),
+            "replicas": int(told.get("replicas", 0)),
+            "readyReplicas": view.ready,
+            "updatedReplicas": view.updated,
+            "selector": ",".join(f"{name}={value}" for name, value in sorted(selector.items())),
+            "model": _model(view),
+        }
+        | _queue(view)
+    )
+
+
+def _queue(view: View) -> Manifest:
+    return {"queue": {"pending": view.load.pending, "inFlight": view.load.in_flight}} if view.load else {}
 
 
 def refused_status(server_generation: int, problem: Problem, previous: Manifest, now: str) -> Manifest:

@@ -190,7 +190,10 @@ def _start(listener: socket.socket) -> None:
 
 def _unanswered() -> str | None:
     # `ctr` waits for ever for a containerd that did not start.
-    ask = in_node("timeout", "2", "ctr", "--address", str(CONTAINERD_SOCKET), "version")
+    try:
+        ask = in_node("timeout", "2", "ctr", "--address", str(CONTAINERD_SOCKET), "version")
+    except ClusterError as error:
+        return str(error)  # its namespaces are being made
     return None if succeeds(ask, limit_s=4) else f"`ctr version` gets no answer; see {_LOG}."
 
 

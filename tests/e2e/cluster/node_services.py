@@ -68,7 +68,7 @@ def _apiserver(program: str) -> tuple[str, ...]:
         f"--tls-private-key-file={PKI}/apiserver.key",
         f"--client-ca-file={PKI}/ca.crt",
         "--service-account-issuer=https://kubernetes.default.svc",
-        f"--service-account-key-file={PKI}/sa.key",
+        f"--service-account-key-file={PKI}/sa.pub",
         f"--service-account-signing-key-file={PKI}/sa.key",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",

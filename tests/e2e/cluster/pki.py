@@ -48,6 +48,8 @@ def make_authority(folder: Path) -> None:
         ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", folder / "sa.key"],
         limit_s=_LIMIT_S,
     )
+    # The API server reads an EC public key only on its own.
+    run(["openssl", "pkey", "-in", folder / "sa.key", "-pubout", "-out", folder / "sa.pub"], limit_s=_LIMIT_S)
 
 
 def issue(folder: Path, certificate: Certificate) -> None:

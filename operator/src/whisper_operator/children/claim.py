@@ -23,7 +23,8 @@ def model_claim(server: Server, live: Manifest | None) -> Manifest:
 
 
 def _possible(wanted: Manifest, live: Manifest) -> Manifest:
-    kept = {name: live["spec"][name] for name in ("accessModes", "storageClassName") if name in live["spec"]}
+    # Where no class is wished for, the one that the cluster chose is not ours to state.
+    kept = {name: live["spec"][name] for name in wanted if name != "resources" and name in live["spec"]}
     size, live_size = (str(spec["resources"]["requests"]["storage"]) for spec in (wanted, live["spec"]))
     bound = (live.get("status") or {}).get("phase") == "Bound"
     grows = bound and parse_quantity(size) > parse_quantity(live_size)

@@ -64,7 +64,7 @@ def fetch_container(file: ModelFile, settings: OperatorSettings) -> Manifest:
         "name": FETCH,
         "image": settings.models_image,
         "imagePullPolicy": settings.image_pull_policy,
-        "args": ["fetch", *file.fetch_arguments, "--dir", MOUNT_PATH, "--json"],
+        "args": [*file.fetch_arguments, "--dir", MOUNT_PATH],
         "env": [*environment, *secret],
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": CONTAINER_SECURITY,

@@ -15,8 +15,6 @@ RESERVE_BYTES = 512 * MIB
 """Left to the rest of the machine: on a full disk publishes only time out."""
 LEAST_STORE_BYTES = 256 * MIB
 MEMORY_STORE_BYTES = 256 * MIB
-_FULL = Limits()
-_FULL_BYTES = _FULL.windows_bytes + _FULL.journal_bytes + _FULL.audio_bytes
 
 
 class DiskTooFull(Exception):
@@ -31,17 +29,7 @@ def limits_for_disk(free_bytes: int) -> Limits:
             f"The queue needs {(LEAST_STORE_BYTES * 10 // 7 + RESERVE_BYTES) // MIB} MB of free disk, and there are "
             f"{free_bytes // MIB} MB. Free some, or choose a folder on another disk with --data."
         )
-    share = min(1.0, usable / _FULL_BYTES)
-    return Limits(
-        windows_bytes=int(_FULL.windows_bytes * share),
-        journal_bytes=int(_FULL.journal_bytes * share),
-        audio_bytes=int(_FULL.audio_bytes * share),
-    )
-
-
-def file_store_bytes(limits: Limits) -> int:
-    """What the server may fill: the streams with a limit, and a tenth for those that hold small messages."""
-    return (limits.windows_bytes + limits.journal_bytes + limits.audio_bytes) * 11 // 10
+    return Limits().within(usable * 11 // 10)
 
 
 def server_config(
@@ -58,7 +46,7 @@ def server_config(
         "listen": f"127.0.0.1:{port}",
         "jetstream": {
             "store_dir": str(store),
-            "max_file_store": file_store_bytes(limits),
+            "max_file_store": limits.store_bytes,
             "max_memory_store": MEMORY_STORE_BYTES,
             # An accepted job is on disk before its client hears of it; the default flushes every two minutes.
             "sync_interval": "always",
