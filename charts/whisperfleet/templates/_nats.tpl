@@ -102,18 +102,16 @@ nats://{{ include "whisperfleet.natsHost" . }}:4222
 {{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[a-zA-Z]*$" $text)) | floor | int64 -}}
 {{- end -}}
 
-{{/* What nats-server may fill: the limits, and a tenth for the streams that hold small messages. */}}
+{{/* What nats-server may fill. */}}
 {{- define "whisperfleet.natsFileStore" -}}
-{{- $limits := .Values.nats.limits -}}
-{{- $sum := add (include "whisperfleet.bytes" $limits.windows) (include "whisperfleet.bytes" $limits.journal) (include "whisperfleet.bytes" $limits.audio) -}}
-{{- $needed := div (mul $sum 11) 10 -}}
-{{- if gt $needed (include "whisperfleet.bytes" .Values.nats.persistence.size | int64) -}}
-{{- fail (printf "nats.limits needs %d bytes with a tenth of reserve, and nats.persistence.size is %s. Make the claim larger or the limits smaller: on a full disk nothing is accepted." $needed .Values.nats.persistence.size) -}}
+{{- $store := include "whisperfleet.bytes" .Values.nats.fileStore | int64 -}}
+{{- if and .Values.nats.enabled (gt (mul $store 100) (mul (include "whisperfleet.bytes" .Values.nats.persistence.size | int64) 95)) -}}
+{{- fail (printf "nats.fileStore is %s and nats.persistence.size is %s. Leave a twentieth of the claim free: on a full disk nothing is accepted." .Values.nats.fileStore .Values.nats.persistence.size) -}}
 {{- end -}}
-{{- $needed -}}
+{{- $store -}}
 {{- end -}}
 
-{{- define "whisperfleet.streamReplicas" -}}
+{{- define "whisperfleet.queueReplicas" -}}
 {{- ternary .Values.nats.replicas .Values.nats.external.streamReplicas .Values.nats.enabled -}}
 {{- end -}}
 
