@@ -78,6 +78,15 @@ def test_a_process_knows_every_variable_that_the_chart_gives_it(process):
     assert {name for name in given if not name.endswith("_")} - known - probes == set()
 
 
+def test_the_test_clusters_images_are_those_that_it_builds():
+    given = yaml.safe_load((REPOSITORY / "tests" / "e2e" / "platform.yaml").read_text())
+    built = (REPOSITORY / "tests" / "e2e" / "cluster" / "images.py").read_text()
+    assert f'"{given["image"]["registry"]}/{{image}}:{given["image"]["tag"]}"' in built
+    repositories = {VALUES["images"][name]["repository"] for name in ("operator", "dispatcher", "bot", "models")}
+    repositories |= {image["repository"] for image in given["images"]["workers"].values()}
+    assert [name for name in repositories if f'"{name}"' not in built] == []
+
+
 def test_every_role_that_the_chart_names_has_keys():
     keys = new_keys(bytes, 1)
     named = {
@@ -123,7 +132,7 @@ def test_the_documentation_names_values_that_exist():
     tops = "|".join(VALUES)
     mentioned = set(re.findall(rf"`((?:{tops})\.[A-Za-z.]+)`", text))
     assert len(mentioned) > 20
-    files = {path for path in mentioned if path.endswith(".creds")}
+    files = {path for path in mentioned if path.endswith((".creds", ".seed"))}
     assert [path for path in sorted(mentioned - files) if not exists(path)] == []
 
 

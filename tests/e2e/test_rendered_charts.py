@@ -80,6 +80,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "nats": {"existingSecret": "their-keys"},
         "networkPolicies": {"enabled": False},
     },
+    "the test cluster's": yaml.safe_load((paths.CHECKOUT / "tests" / "e2e" / "platform.yaml").read_text()),
     "the operator and the queue alone": {"gateway": {"enabled": False}, "planner": {"enabled": False}},
 }
 every_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
@@ -256,6 +257,7 @@ def test_the_bot_is_off_until_its_token_is_named(helm):
     ("values", "sentence"),
     [
         ({"gateway": {"replica": 3}}, "additional properties 'replica' not allowed"),
+        ({"operator": {"replicas": 2}}, "/operator/replicas"),
         ({"nats": {"replicas": 2}}, "/nats/replicas': value must be one of 1, 3"),
         ({"nats": {"syncInterval": "never"}}, "/nats/syncInterval"),
         ({"images": {"nats": {"repository": "nats", "digest": "abc"}}}, "/images/nats/digest"),
