@@ -48,6 +48,9 @@ cluster-up: $(SETUP) ## Have a Kubernetes cluster to test on; options in ARGS="-
 cluster-images: $(SETUP) ## Build the images into the cluster; some of them with ARGS="operator models"
 	@$(BIN)/python -m tests.e2e.cluster images $(ARGS)
 
+e2e: $(SETUP) ## Pass everything on a real cluster; some of it with ARGS="-k healing"
+	@$(BIN)/python -m pytest tests/e2e --timeout 600 $(ARGS)
+
 cluster-down: $(SETUP) ## Take that cluster away
 	@$(BIN)/python -m tests.e2e.cluster down
 
@@ -62,4 +65,4 @@ generate: $(SETUP) ## Write manifests/crds and the chart's copies again from the
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test cluster-up cluster-images cluster-down lock generate clean
+.PHONY: help setup demo up check test e2e cluster-up cluster-images cluster-down lock generate clean

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from collections.abc import Generator, Iterator
@@ -15,7 +14,7 @@ from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.collect import collect
 from tests.e2e.cluster.images import IMAGES, NATS
 from tests.e2e.installation import PLATFORM
-from tests.e2e.objects import Objects
+from tests.e2e.objects import Objects, own_namespace
 from tests.e2e.speech import Gateway, forwarded
 
 KEEP = "WHISPERFLEET_KEEP_CLUSTER"
@@ -39,12 +38,25 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def platform(cluster: Cluster) -> Objects:
+def kinds(cluster: Cluster) -> None:
+    """Our kinds, known to the API server. Plain `apply`, as people do it."""
+    cluster.kubectl("apply", "--filename", _CRDS)
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--filename", _CRDS)
+
+
+@pytest.fixture(scope="module")
+def bare_namespace(cluster: Cluster, kinds: None) -> Iterator[Objects]:
+    """For what needs the API server alone; where the platform runs, its operator sees it."""
+    with own_namespace(cluster) as objects:
+        yield objects
+
+
+@pytest.fixture(scope="session")
+def platform(cluster: Cluster, kinds: None) -> Objects:
     """NATS, operator, planner and gateway, ready."""
     objects = Objects(cluster, PLATFORM)
     if KEEP not in os.environ or not objects.get("deployment", "operator"):
         providers.load_images([name for name in _NEEDED_IMAGES if name == NATS or name in IMAGES], Console(stderr=True))
-    cluster.kubectl("apply", "--server-side", "--filename", _CRDS)
     everything = {"apiVersion": "v1", "kind": "List", "items": installation.manifests(cluster.uid)}
     cluster.kubectl("apply", "--filename", "-", text=json.dumps(everything))
     for target in ("statefulset/nats", *(f"deployment/{name}" for name in _DEPLOYMENTS)):
@@ -66,16 +78,11 @@ def gateway(platform: Objects, cluster: Cluster, api_key: str) -> Iterator[Gatew
         yield Gateway(f"http://127.0.0.1:{port}", api_key)
 
 
-_numbers = itertools.count(1)
-
-
 @pytest.fixture
 def namespace(platform: Objects, cluster: Cluster) -> Iterator[Objects]:
     """Restricted Pod Security is enforced in it."""
-    name = f"speech-{os.getpid()}-{next(_numbers)}"
-    cluster.kubectl("apply", "--filename", "-", text=json.dumps(installation.namespace(name)))
-    yield Objects(cluster, name)
-    cluster.kubectl("delete", "namespace", name, "--timeout=60s", limit_s=65)
+    with own_namespace(cluster) as objects:
+        yield objects
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,6 +17,7 @@ PLATFORM = "whisperfleet"
 NATS_IMAGE = "docker.io/library/nats:2.15.1-alpine"
 QUEUES = ("demo.en", "first", "second", "third")
 """Which the workers' user may pull."""
+ANYWHERE = "0.0.0.0"  # noqa: S104  inside its pod; a forwarded port comes from the loopback
 _USER_ID = 65532
 _RESTRICTED = {
     "pod-security.kubernetes.io/enforce": "restricted",
@@ -38,7 +39,7 @@ def manifests(secret: str) -> list[Manifest]:
         *_nats(),
         _deployment("operator", "operator", "admin", _operator_environment(), service_account="whisper-operator"),
         _deployment("planner", "dispatcher", "planner", _planner_environment(), args=["planner"]),
-        _deployment("gateway", "dispatcher", "gateway", [_pod_address("HOST")], args=["gateway"]),
+        _deployment("gateway", "dispatcher", "gateway", [_value("HOST", ANYWHERE)], args=["gateway"]),
         _service("gateway", 8080),
     ]
 
@@ -92,7 +93,9 @@ def _nats() -> list[Manifest]:
         "spec": {
             "serviceName": "nats",
             "selector": {"matchLabels": {"app": "nats"}},
-            "template": _pod("nats", container, [{"name": "config", "secret": {"secretName": "nats-config"}}]),
+            "template": restricted_pod(
+                "nats", container, [{"name": "config", "secret": {"secretName": "nats-config"}}]
+            ),
             "volumeClaimTemplates": [claim],
         },
     }
@@ -108,7 +111,9 @@ def _service(name: str, port: int) -> Manifest:
     }
 
 
-def _pod(name: str, container: Manifest, volumes: list[Manifest], service_account: str | None = None) -> Manifest:
+def restricted_pod(
+    name: str, container: Manifest, volumes: list[Manifest], service_account: str | None = None
+) -> Manifest:
     container["securityContext"] = {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -195,7 +200,7 @@ def _deployment(
         "spec": {
             "selector": {"matchLabels": {"app": name}},
             "strategy": {"type": "Recreate"},
-            "template": _pod(name, container, [{"name": "tmp", "emptyDir": {}}], service_account),
+            "template": restricted_pod(name, container, [{"name": "tmp", "emptyDir": {}}], service_account),
         },
     }
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.errors import CommandFailed
 from tests.e2e.cluster.waiting import wait_until
+from tests.e2e.installation import namespace
 
 Manifest = dict[str, Any]
 
@@ -48,7 +52,7 @@ class Objects:
             "apiVersion": "whisperfleet.dev/v1alpha1",
             "kind": "WhisperServer",
             "metadata": {"name": name},
-            "spec": small | (spec or {}),
+            "spec": {name: value for name, value in (small | (spec or {})).items() if value is not None},
         }
         self.apply(manifest)
         return manifest
@@ -99,3 +103,15 @@ class Objects:
 
     def wait(self, what: str, holds: Callable[[], bool], limit_s: float = 60.0, every_s: float = 0.1) -> None:
         wait_until(what, lambda: None if holds() else "It does not.", limit_s=limit_s, every_s=every_s)
+
+
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def own_namespace(cluster: Cluster) -> Iterator[Objects]:
+    """Restricted Pod Security is enforced in it."""
+    name = f"speech-{os.getpid()}-{next(_numbers)}"
+    cluster.kubectl("apply", "--filename", "-", text=json.dumps(namespace(name)))
+    yield Objects(cluster, name)
+    cluster.kubectl("delete", "namespace", name, "--timeout=60s", limit_s=65)

@@ -7,6 +7,7 @@ from typing import Any
 
 from whisper_operator.naming import HASH_ANNOTATION, short_hash
 from whisper_operator.quantities import is_quantity, parse_quantity
+from whisper_operator.resources import CLAIMS
 from whisper_operator.server import Manifest
 
 MERGE_KEYS = ("name", "uid", "containerPort", "mountPath", "type", "key")
@@ -17,8 +18,15 @@ QUANTITIES = (".requests.", ".limits.")
 def with_hash(manifest: Manifest) -> Manifest:
     """A field that is no longer wanted cannot be seen in the live object; another hash tells."""
     metadata = manifest["metadata"]
-    annotations = metadata.get("annotations", {}) | {HASH_ANNOTATION: short_hash(manifest)}
+    annotations = metadata.get("annotations", {}) | {HASH_ANNOTATION: short_hash(_changeable(manifest))}
     return manifest | {"metadata": metadata | {"annotations": annotations}}
+
+
+def _changeable(manifest: Manifest) -> Manifest:
+    """A claim's class and access mode are stated as the cluster has them once it has chosen: no other claim is wanted."""
+    if manifest["kind"] != CLAIMS.kind:
+        return manifest
+    return manifest | {"spec": {"resources": manifest["spec"]["resources"]}}
 
 
 def first_difference(wanted: Manifest, live: Manifest) -> str | None:

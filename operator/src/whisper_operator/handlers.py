@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -24,9 +25,12 @@ STALLED_AFTER_S = 120.0
 def run(access: Access, settings: OperatorSettings) -> bool:
     """Until SIGTERM or SIGINT, or until something has failed for good, which is what it returns."""
     handlers = _Handlers(access, settings)
+    # kopf would ask for the name of the user, and in a pod the user has none.
+    identity: Any = socket.gethostname()
     kopf.run(
         registry=handlers.registry(),
         standalone=True,
+        identity=identity,
         clusterwide=settings.namespace is None,
         namespaces=[settings.namespace] if settings.namespace else [],
         stop_flag=handlers.ended,

@@ -33,16 +33,25 @@ class Problem:
     message: str
 
 
-def scheduling_problem(pods: Iterable[Manifest], device: str | None = None) -> Problem | None:
-    """device: the extended resource that the servers ask for."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the pods ask of the cluster beyond CPU and memory."""
+
+    device: str | None = None
+    """An extended resource."""
+    storage_class: str | None = None
+
+
+def scheduling_problem(pods: Iterable[Manifest], wish: Wish) -> Problem | None:
     for pod in pods:
         for condition in _status(pod).get("conditions") or ():
             if condition["type"] == "PodScheduled" and condition["status"] == "False":
-                return _unschedulable(pod["metadata"]["name"], condition, device)
+                return _unschedulable(pod["metadata"]["name"], condition, wish)
     return None
 
 
-def _unschedulable(pod: str, condition: Manifest, device: str | None) -> Problem:
+def _unschedulable(pod: str, condition: Manifest, wish: Wish) -> Problem:
+    device = wish.device
     why = condition.get("message") or condition.get("reason") or "the scheduler does not say why"
     if device and f"Insufficient {device}" in why:
         return Problem(
@@ -52,9 +61,13 @@ def _unschedulable(pod: str, condition: Manifest, device: str | None) -> Problem
     if _VOLUME.search(why):
         return Problem(
             "ClaimPending",
-            f"The volume of pod {pod} cannot be had: {why} Check spec.cache.storageClassName and the nodes.",
+            f"The volume of pod {pod} cannot be had{_of_class(wish)}: {why} Check spec.cache and the nodes.",
         )
     return Problem("Unschedulable", f"Pod {pod} fits on no node: {why} Check requests, node selector and tolerations.")
+
+
+def _of_class(wish: Wish) -> str:
+    return f" (storage class {wish.storage_class})" if wish.storage_class else ""
 
 
 def container_problem(pods: Iterable[Manifest]) -> Problem | None:

@@ -8,7 +8,7 @@ from typing import Any
 from whisper_operator.children.worker_pod import queue_name, resource_name
 from whisper_operator.naming import selector_labels
 from whisper_operator.observed import Observed
-from whisper_operator.problems import Problem, container_problem, scheduling_problem
+from whisper_operator.problems import Problem, Wish, container_problem, scheduling_problem
 from whisper_operator.scaling import Load
 from whisper_operator.server import Manifest, Server
 from whisper_operator.volume import ModelVolume
@@ -64,6 +64,12 @@ class View:
     @property
     def updated(self) -> int:
         return int(self.deployment_status.get("updatedReplicas", 0))
+
+    @property
+    def wish(self) -> Wish:
+        spec = self.server.spec
+        device = resource_name(spec.accelerator) if spec.accelerator else None
+        return Wish(device, spec.cache.storage_class_name)
 
     @property
     def wanted(self) -> int:
@@ -154,7 +160,7 @@ def _model_cached(view: View) -> Claimed:
     if view.volume.fetched_by_pod and not view.wanted:
         return Claimed("ModelCached", True, "WithEachPod", "Every pod brings its own copy of the model.")
     pods = view.observed.pods_of("worker" if view.volume.fetched_by_pod else "download")
-    problem = container_problem(pods) or scheduling_problem(pods)
+    problem = container_problem(pods) or scheduling_problem(pods, view.wish)
     if problem:
         return Claimed("ModelCached", False, problem.reason, problem.message)
     if not any((pod.get("status") or {}).get("phase") == "Running" for pod in pods):
@@ -172,9 +178,7 @@ def _download_message(progress: Progress | None) -> str:
 
 
 def _scheduled(view: View) -> Claimed:
-    accelerator = view.server.spec.accelerator
-    device = resource_name(accelerator) if accelerator else None
-    problem = scheduling_problem(view.observed.pods, device)
+    problem = scheduling_problem(view.observed.pods, view.wish)
     if problem:
         return Claimed("Scheduled", False, problem.reason, problem.message)
     return Claimed("Scheduled", True, "Scheduled", "Every pod has a node.")

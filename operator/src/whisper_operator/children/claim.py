@@ -23,8 +23,7 @@ def model_claim(server: Server, live: Manifest | None) -> Manifest:
 
 
 def _possible(wanted: Manifest, live: Manifest) -> Manifest:
-    # Where no class is wished for, the one that the cluster chose is not ours to state.
-    kept = {name: live["spec"][name] for name in wanted if name != "resources" and name in live["spec"]}
+    kept = {name: live["spec"][name] for name in ("accessModes", "storageClassName") if name in live["spec"]}
     size, live_size = (str(spec["resources"]["requests"]["storage"]) for spec in (wanted, live["spec"]))
     bound = (live.get("status") or {}).get("phase") == "Bound"
     grows = bound and parse_quantity(size) > parse_quantity(live_size)
