@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from whisper_dispatcher.jetstream.topology import Limits
 from whisper_dispatcher.settings import ProcessSettings
+from whisper_operator.nats_users import Signing
 
 ImageFor = Literal["cpu", "nvidia", "amd", "intel"]
 
@@ -35,6 +38,13 @@ class OperatorSettings(ProcessSettings):
     """Where workers find the queue; None: where the operator finds it."""
     worker_nats_user: str | None = None
     worker_nats_password: str | None = None
+    nats_signing_key: Path | None = None
+    """File with the seed that signs a NATS user for each WhisperServer. Without it all share worker_nats_user."""
+    nats_account: Path | None = None
+    """File with the public key of the account that these users belong to."""
+    worker_nats_ca_secret: str | None = None
+    """In each WhisperServer's namespace, with the private authority's certificate."""
+    worker_nats_ca_key: str = "ca.crt"
     worker_images: dict[ImageFor, str] = Field(default_factory=lambda: dict(WORKER_IMAGES))
     models_image: str = f"{_REGISTRY}/models:latest"
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
@@ -45,6 +55,19 @@ class OperatorSettings(ProcessSettings):
     resync_s: float = Field(default=300.0, gt=0)
     probe_host: str = "127.0.0.1"
     probe_port: int = 8080
+
+    @model_validator(mode="after")
+    def _signing_is_whole(self) -> Self:
+        if (self.nats_signing_key is None) != (self.nats_account is None):
+            raise ValueError("WHISPERFLEET_NATS_SIGNING_KEY and WHISPERFLEET_NATS_ACCOUNT go together")
+        return self
+
+    @cached_property
+    def signing(self) -> Signing | None:
+        """Raises OSError where a file cannot be read."""
+        if self.nats_signing_key is None or self.nats_account is None:
+            return None
+        return Signing(self.nats_account.read_text().strip(), self.nats_signing_key.read_text().strip())
 
     @property
     def queue_limits(self) -> Limits:

@@ -11,6 +11,7 @@ from whisper_operator.children.download_job import download_job
 from whisper_operator.children.monitor import pod_monitor
 from whisper_operator.children.nats_secret import nats_secret
 from whisper_operator.children.network import network_policy, service
+from whisper_operator.children.worker_pod import queue_name
 from whisper_operator.observed import Observed
 from whisper_operator.server import Manifest, Server
 from whisper_operator.settings import OperatorSettings
@@ -27,7 +28,7 @@ def _children(
     server: Server, volume: ModelVolume, observed: Observed, settings: OperatorSettings
 ) -> Iterable[Manifest | None]:
     spec = server.spec
-    yield nats_secret(server, settings)
+    yield nats_secret(server, queue_name(server), settings)
     yield service(server)
     if volume.kind == "OwnClaim":
         yield model_claim(server, observed.claim(server))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from whisper_operator.children.login import login_environment, login_mounts, login_volumes
 from whisper_operator.children.pod import CONTAINER_SECURITY, TMP_MOUNT, TMP_VOLUME, fetch_container, pod_basics
 from whisper_operator.crd.whisper_server import Accelerator, ServerOptions
 from whisper_operator.model_file import MOUNT_PATH
-from whisper_operator.naming import labels, nats_secret_name, selector_labels
+from whisper_operator.naming import labels, selector_labels
 from whisper_operator.quantities import whole_cores
 from whisper_operator.server import Manifest, Server
 from whisper_operator.settings import ImageFor, OperatorSettings
@@ -48,7 +49,7 @@ def pod_template(server: Server, volume: ModelVolume, settings: OperatorSettings
         ],
         "initContainers": [fetch_container(volume.file, settings)] if volume.fetched_by_pod else [],
         "containers": [_worker(server, volume, settings)],
-        "volumes": _volumes(server, volume),
+        "volumes": _volumes(server, volume, settings),
     }
     template = {
         "metadata": {"labels": labels(server)},
@@ -89,6 +90,7 @@ def _worker(server: Server, volume: ModelVolume, settings: OperatorSettings) -> 
         "volumeMounts": [
             {"name": "model", "mountPath": MOUNT_PATH, "readOnly": True},
             TMP_MOUNT,
+            *login_mounts(settings),
             *clip_mount,
         ],
     } | _probes(server)
@@ -112,19 +114,12 @@ def _resources(server: Server) -> Manifest:
 
 def _environment(server: Server, volume: ModelVolume, settings: OperatorSettings) -> list[Manifest]:
     own = [{"name": f"WHISPERFLEET_{name}", "value": value} for name, value in _settings(server, volume, settings)]
-    credentials = [
-        {
-            "name": f"WHISPERFLEET_NATS_{key.upper()}",
-            "valueFrom": {"secretKeyRef": {"name": nats_secret_name(server), "key": key, "optional": True}},
-        }
-        for key in ("user", "password")
-    ]
     # The pod's own address: one family or the other, as the cluster has it, and never the loopback alone.
     host = {"name": "WHISPERFLEET_PROBE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     # GPU runtimes keep compiled kernels below HOME.
     home = {"name": "HOME", "value": "/tmp"}  # noqa: S108
     given = [variable.model_dump(by_alias=True, exclude_none=True) for variable in server.spec.env]
-    return [*own, *credentials, host, home, *given]
+    return [*own, *login_environment(server, settings), host, home, *given]
 
 
 def _settings(server: Server, volume: ModelVolume, settings: OperatorSettings) -> list[tuple[str, str]]:
@@ -186,7 +181,7 @@ def _probes(server: Server) -> Manifest:
     }
 
 
-def _volumes(server: Server, volume: ModelVolume) -> list[Manifest]:
+def _volumes(server: Server, volume: ModelVolume, settings: OperatorSettings) -> list[Manifest]:
     clip = server.spec.golden_clip
     golden = [{"name": "golden-clip", "configMap": {"name": clip.clip.name}}] if clip else []
-    return [pod_volume(server, volume), TMP_VOLUME, *golden]
+    return [pod_volume(server, volume), TMP_VOLUME, *login_volumes(server, settings), *golden]

@@ -9,7 +9,8 @@ import yaml
 
 from whisper_operator.crd.definition import KINDS, Kind, definition
 
-FOLDER = Path("manifests/crds")
+FOLDERS = (Path("manifests/crds"), Path("charts/whisperfleet/files/crds"))
+"""The chart can read only what lies in it."""
 
 
 def manifest_text(kind: Kind) -> str:
@@ -27,9 +28,9 @@ def write(folder: Path) -> list[Path]:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    for path in write(folder):
-        print(path)  # noqa: T201
+    for folder in [Path(sys.argv[1])] if len(sys.argv) > 1 else FOLDERS:
+        for path in write(folder):
+            print(path)  # noqa: T201
 
 
 if __name__ == "__main__":
