@@ -132,7 +132,7 @@ def test_the_documentation_names_values_that_exist():
     tops = "|".join(VALUES)
     mentioned = set(re.findall(rf"`((?:{tops})\.[A-Za-z.]+)`", text))
     assert len(mentioned) > 20
-    files = {path for path in mentioned if path.endswith((".creds", ".seed"))}
+    files = {path for path in mentioned if path.endswith((".creds", ".seed", ".password"))}
     assert [path for path in sorted(mentioned - files) if not exists(path)] == []
 
 

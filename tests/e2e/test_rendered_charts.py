@@ -226,20 +226,26 @@ def test_the_ingress_lets_long_uploads_and_streams_through(helm):
 
 
 def test_three_nats_servers_know_each_other(helm):
-    config = nats_config(helm, VALUES["everything on"])
+    spec = pods(rendered(helm, VALUES["everything on"]))["speech-whisperfleet-nats"]
+    given = {variable["name"]: variable.get("value") for variable in spec["containers"][0]["env"]}
     for index in range(3):
-        assert f"nats-{index}.speech-whisperfleet-nats-peers.platform.svc:6222" in config
-    assert "sync_interval: always" in config
+        host = f"speech-whisperfleet-nats-{index}.speech-whisperfleet-nats-peers.platform.svc"
+        assert given[f"ROUTE_{index}"] == f"nats://routes:$(ROUTES_PASSWORD)@{host}:6222"
+
+
+def test_what_was_accepted_is_on_disk(helm):
+    assert "sync_interval: always" in nats_config(helm, {})
 
 
 @pytest.mark.parametrize("replicas", [1, 3])
 def test_nats_server_takes_its_configuration_and_the_keys(helm, tmp_path, replicas):
     (tmp_path / "nats.conf").write_text(nats_config(helm, {"nats": {"replicas": replicas}}))
-    (tmp_path / "auth.conf").write_text(new_keys(secrets.token_bytes, 1)["auth.conf"])
+    keys = new_keys(secrets.token_bytes, 1)
+    (tmp_path / "auth.conf").write_text(keys["auth.conf"])
+    routes = {f"ROUTE_{index}": f"nats://routes:{keys['routes.password']}@nats-{index}:6222" for index in range(3)}
+    environment = {"POD_NAME": "nats-0", "ROUTES_PASSWORD": keys["routes.password"]} | routes
     command = [nats_server_path(), "--config", tmp_path / "nats.conf", "-t"]
-    answer = subprocess.run(
-        command, capture_output=True, text=True, timeout=LIMIT_S, env={"POD_NAME": "speech-whisperfleet-nats-0"}
-    )
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=environment)
     assert answer.returncode == 0, answer.stderr
 
 

@@ -55,6 +55,8 @@ def new_keys(random: Callable[[int], bytes], issued_at: int) -> dict[str, str]:
         "account.pub": account,
         "account-signing.seed": nats_jwt.seed(signing),
         "operator.seed": nats_jwt.seed(operator),
+        # nats-server reads variables as its own language: a letter first, or it might be a number.
+        "routes.password": "r" + random(24).hex(),
     }
     for process, role in PROCESSES.items():
         user = nats_jwt.key_of("user", random(nats_jwt.SEED_BYTES))
