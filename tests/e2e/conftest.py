@@ -9,10 +9,10 @@ from collections.abc import Generator, Iterator
 import pytest
 from rich.console import Console
 from tests.e2e import installation
-from tests.e2e.cluster import paths, providers
+from tests.e2e.cluster import providers
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.collect import collect
-from tests.e2e.cluster.images import IMAGES, NATS
+from tests.e2e.cluster.images import NATS
 from tests.e2e.installation import PLATFORM
 from tests.e2e.objects import Objects, own_namespace
 from tests.e2e.speech import Gateway, forwarded
@@ -20,9 +20,6 @@ from tests.e2e.speech import Gateway, forwarded
 KEEP = "WHISPERFLEET_KEEP_CLUSTER"
 """Set: the cluster stays, and so do its images, which are not built again."""
 _NEEDED_IMAGES = (NATS, "operator", "dispatcher", "models", "whisper-worker")
-_DEPLOYMENTS = ("operator", "planner", "gateway")
-_CRDS = paths.CHECKOUT / "manifests" / "crds"
-_ROLLOUT_LIMIT_S = 180.0
 
 
 @pytest.fixture(scope="session")
@@ -37,44 +34,32 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         providers.down()
 
 
-@pytest.fixture(scope="session")
-def kinds(cluster: Cluster) -> None:
-    """Our kinds, known to the API server. Plain `apply`, as people do it."""
-    cluster.kubectl("apply", "--filename", _CRDS)
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--filename", _CRDS)
-
-
 @pytest.fixture(scope="module")
-def bare_namespace(cluster: Cluster, kinds: None) -> Iterator[Objects]:
-    """For what needs the API server alone; where the platform runs, its operator sees it."""
+def shared_namespace(platform: Objects, cluster: Cluster) -> Iterator[Objects]:
+    """For tests that leave nothing in it."""
     with own_namespace(cluster) as objects:
         yield objects
 
 
 @pytest.fixture(scope="session")
-def platform(cluster: Cluster, kinds: None) -> Objects:
+def platform(cluster: Cluster) -> Objects:
     """NATS, operator, planner and gateway, ready."""
     objects = Objects(cluster, PLATFORM)
-    if KEEP not in os.environ or not objects.get("deployment", "operator"):
-        providers.load_images([name for name in _NEEDED_IMAGES if name == NATS or name in IMAGES], Console(stderr=True))
-    everything = {"apiVersion": "v1", "kind": "List", "items": installation.manifests(cluster.uid)}
-    cluster.kubectl("apply", "--filename", "-", text=json.dumps(everything))
-    for target in ("statefulset/nats", *(f"deployment/{name}" for name in _DEPLOYMENTS)):
-        objects.kubectl("rollout", "status", target, f"--timeout={_ROLLOUT_LIMIT_S:g}s", limit_s=_ROLLOUT_LIMIT_S + 5)
+    if KEEP not in os.environ or not objects.get(*installation.OPERATOR.split("/")):
+        providers.load_images(_NEEDED_IMAGES, Console(stderr=True))
+    cluster.kubectl("apply", "--filename", "-", text=json.dumps(installation.namespace(PLATFORM)))
+    installation.install(cluster)
     return objects
 
 
 @pytest.fixture(scope="session")
 def api_key(platform: Objects, cluster: Cluster) -> str:
-    password = installation.password(cluster.uid, "admin")
-    admin = ["env", "WHISPERFLEET_NATS_USER=admin", f"WHISPERFLEET_NATS_PASSWORD={password}"]
-    created = platform.kubectl("exec", "deployment/gateway", "--", *admin, "whisperfleet", "clients", "create", "e2e")
-    return created.strip()
+    return installation.new_api_key(cluster, "e2e")
 
 
 @pytest.fixture
 def gateway(platform: Objects, cluster: Cluster, api_key: str) -> Iterator[Gateway]:
-    with forwarded(cluster, platform.namespace, "service/gateway", 8080) as port:
+    with forwarded(cluster, platform.namespace, installation.GATEWAY, installation.GATEWAY_PORT) as port:
         yield Gateway(f"http://127.0.0.1:{port}", api_key)
 
 

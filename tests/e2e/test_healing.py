@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.cluster.cluster import Cluster
+from tests.e2e.installation import OPERATOR
 from tests.e2e.objects import Manifest, Objects, own_namespace
 
 HEALED_S = 1.0
@@ -125,8 +126,8 @@ def test_a_restart_of_the_operator_disturbs_nothing(served: Objects, platform: O
         return {f"{kind} {name}": item["metadata"]["resourceVersion"] for (kind, name), item in found.items()}
 
     before, written = picture(), writes(cluster)
-    platform.kubectl("rollout", "restart", "deployment/operator")
-    platform.kubectl("rollout", "status", "deployment/operator", "--timeout=90s", limit_s=95)
+    platform.kubectl("rollout", "restart", OPERATOR)
+    platform.kubectl("rollout", "status", OPERATOR, "--timeout=90s", limit_s=95)
     served.kubectl("annotate", "whisperserver", "demo", "looked-at=again")
     settle(served)
     assert picture() == before

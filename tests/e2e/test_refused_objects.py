@@ -65,22 +65,22 @@ def server(spec: dict[str, Any], name: str = "bad") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_bad_object_is_refused_with_a_sentence_that_names_the_field(what: str, bare_namespace: Objects) -> None:
+def test_a_bad_object_is_refused_with_a_sentence_that_names_the_field(what: str, shared_namespace: Objects) -> None:
     spec, sentence = REFUSED[what]
-    assert sentence in bare_namespace.refusal(server(spec))
+    assert sentence in shared_namespace.refusal(server(spec))
 
 
 @pytest.mark.parametrize(("name", "sentence"), [("9lives", "must begin with a letter"), ("a" * 51, "at most 50")])
-def test_a_name_that_children_cannot_bear_is_refused(name: str, sentence: str, bare_namespace: Objects) -> None:
-    assert sentence in bare_namespace.refusal(server({}, name))
+def test_a_name_that_children_cannot_bear_is_refused(name: str, sentence: str, shared_namespace: Objects) -> None:
+    assert sentence in shared_namespace.refusal(server({}, name))
 
 
-def test_an_unknown_field_is_named(bare_namespace: Objects) -> None:
-    assert 'unknown field "spec.modle"' in bare_namespace.refusal(server({"modle": {}}))
+def test_an_unknown_field_is_named(shared_namespace: Objects) -> None:
+    assert 'unknown field "spec.modle"' in shared_namespace.refusal(server({"modle": {}}))
 
 
-def test_every_field_is_explained(bare_namespace: Objects) -> None:
-    explained = bare_namespace.kubectl("explain", "whisperserver.spec", "--recursive")
+def test_every_field_is_explained(shared_namespace: Objects) -> None:
+    explained = shared_namespace.kubectl("explain", "whisperserver.spec", "--recursive")
     assert "pendingWindowsPerReplica" in explained
-    one = bare_namespace.kubectl("explain", "whisperserver.spec.autoscaling.pendingWindowsPerReplica")
+    one = shared_namespace.kubectl("explain", "whisperserver.spec.autoscaling.pendingWindowsPerReplica")
     assert "at most 30 s of audio" in " ".join(one.split())
