@@ -40,7 +40,19 @@ check: $(SETUP) ## Lint, types and import rules
 
 test: check ## Pass everything that needs no cluster
 	@$(BIN)/whisperfleet install-tools
-	@$(BIN)/pytest -n $(or $(TEST_WORKERS),4)
+	@$(BIN)/python -m pytest -n $(or $(TEST_WORKERS),4)
+
+cluster-up: $(SETUP) ## Have a Kubernetes cluster to test on; options in ARGS="--provider node"
+	@$(BIN)/python -m tests.e2e.cluster up $(ARGS)
+
+cluster-images: $(SETUP) ## Build the images into the cluster; some of them with ARGS="operator models"
+	@$(BIN)/python -m tests.e2e.cluster images $(ARGS)
+
+e2e: $(SETUP) ## Pass everything on a real cluster; some of it with ARGS="-k healing"
+	@$(BIN)/python -m pytest tests/e2e --timeout 600 $(ARGS)
+
+cluster-down: $(SETUP) ## Take that cluster away
+	@$(BIN)/python -m tests.e2e.cluster down
 
 chaos: $(SETUP) ## Kill everything in turn while 200 jobs run, and count them; options in ARGS="--seed 2"
 	@$(BIN)/whisperfleet install-tools
@@ -54,7 +66,10 @@ lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	  --custom-compile-command "make lock" --no-annotate \
 	  --all-extras --group dev --group bench --group build --output-file requirements.lock pyproject.toml
 
+generate: $(SETUP) ## Write manifests/crds and the chart's copies again from the operator's models
+	@$(BIN)/python -m whisper_operator.crd.generate
+
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test chaos bench lock clean
+.PHONY: help setup demo up check test e2e chaos bench cluster-up cluster-images cluster-down lock generate clean

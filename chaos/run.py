@@ -20,11 +20,12 @@ from chaos.client import Client, Upload, uploads
 from chaos.disturbance import Disturbance
 from chaos.recordings import Recording
 from chaos.verdict import Leftovers, SeenJob, Verdict, judge
+from whisper_dispatcher.jetstream.permissions import ROLES
 from whisper_dispatcher.jetstream.topology import Limits
 from whisper_dispatcher.jobs.clients import new_key
 from whisper_dispatcher.local.commands import Speech
 from whisper_dispatcher.local.data_folder import DataFolder, Queue, open_folder
-from whisper_dispatcher.local.nats_server import MIB, ROLES
+from whisper_dispatcher.local.nats_server import MIB
 from whisper_dispatcher.local.pipeline import Pipeline, choose_ports
 from whisper_dispatcher.local.tools import nats_server_path
 from whisper_dispatcher.local.up import prepare_speech

@@ -228,3 +228,5 @@ class ModelRecord(Message):
     """ISO-639-1; empty = every Whisper language."""
     default: bool = False
     created_at: float = 0.0
+    owner: str = ""
+    """Who wrote it: an operator takes away its own records alone."""
