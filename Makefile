@@ -10,7 +10,7 @@ BIN := .venv/bin
 SETUP := .venv/.installed
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(UV):
 	@echo "Installing uv $(UV_VERSION) into .tools"
