@@ -214,6 +214,20 @@ async def test_chunks_of_a_cut_upload_are_swept(jobs: Book, maintenance: Mainten
     assert await jobs.jetstream.subjects(stream, chunks) == {}
 
 
+async def test_audio_that_no_record_followed_is_swept(jobs: Book, maintenance: Maintenance) -> None:
+    stray = names.audio_subject(jobs.client, unique())
+    await jobs.jetstream.publish(stray, bytes(1000))
+    accepted = await jobs.accept(audio=bytes(1000), created_at=time.time())
+    kept = names.audio_subject(accepted.client, accepted.job)
+    now = time.time()
+    maintenance.settings = maintenance.settings.model_copy(update={"job_expiry_s": 1e9})
+    await maintenance.tend(now + 7 * 3600)
+    assert await jobs.jetstream.get_last(names.JOURNAL_STREAM, stray), "its upload may be under way"
+    await maintenance.tend(now + 14 * 3600)
+    assert await jobs.jetstream.get_last(names.JOURNAL_STREAM, stray) is None
+    assert await jobs.jetstream.get_last(names.JOURNAL_STREAM, kept)
+
+
 async def test_one_job_that_cannot_be_tended_does_not_end_the_care_for_the_rest(
     jobs: Book, maintenance: Maintenance
 ) -> None:

@@ -20,7 +20,7 @@ from whisper_dispatcher.planner.settings import PlannerSettings
 
 log = structlog.get_logger()
 
-SWEEP_CHUNKS_EVERY_S = 6 * 3600.0
+SWEEP_EVERY_S = 6 * 3600.0
 """Longer than any upload takes."""
 
 
@@ -66,6 +66,8 @@ class Maintenance:
     """Sequences of the tombstones seen in the last round, and of those whose erasure is known to be finished."""
     _finished: set[int] = field(default_factory=set)
     _chunks: set[str] = field(default_factory=set)
+    _strays: set[str] = field(default_factory=set)
+    """Subjects of audio without a record, as the last sweep found them."""
     _done_work: set[str] = field(default_factory=set)
     """Seen in the last round: a younger one is about to be acknowledged."""
     _swept_at: float = 0.0
@@ -86,9 +88,26 @@ class Maintenance:
                 log.exception("maintenance failed", part=part.__name__.strip("_"))
 
     async def _sweep(self, now: float) -> None:
-        if now - self._swept_at > SWEEP_CHUNKS_EVERY_S:
+        if now - self._swept_at > SWEEP_EVERY_S:
             self._chunks = await objects.sweep_chunks(self.jetstream, names.AUDIO_BUCKET, self._chunks)
+            self._strays = await self._sweep_strays()
             self._swept_at = now
+
+    async def _sweep_strays(self) -> set[str]:
+        """Audio that a gateway stored before it died: no record followed, so nothing was promised."""
+        subjects = await self.jetstream.subjects(names.JOURNAL_STREAM, names.AUDIO_SUBJECTS)
+        owners = {subject: subject.split(".")[2:4] for subject in subjects}
+        records = await self.jetstream.get_all_last(
+            names.JOURNAL_STREAM, [names.record_subject(client, job) for client, job in owners.values()]
+        )
+        accepted = {stored.subject for stored in records}
+        strays = {
+            subject for subject, (client, job) in owners.items() if names.record_subject(client, job) not in accepted
+        }
+        for subject in strays & self._strays:
+            log.warning("audio of an upload that was never accepted, dropped", job=owners[subject][1])
+            await self.jetstream.purge(names.JOURNAL_STREAM, subject)
+        return strays
 
     async def _heal(self, now: float) -> None:
         subjects = await self.jetstream.subjects(names.PLAN_STREAM, names.PLAN_SUBJECTS)
