@@ -34,11 +34,11 @@ def prepare(
 
 
 async def _prepare(jetstream: JetStream, model: str, store_bytes: int, keys: dict[str, str], operator: str) -> None:
+    from whisper_dispatcher.jetstream.topology import Limits
     from whisper_dispatcher.jobs.clients import Quotas, register_key
     from whisper_dispatcher.local import queue_setup
-    from whisper_dispatcher.local.nats_server import limits_within
 
-    await queue_setup.prepare(jetstream, limits_within(store_bytes), model)
+    await queue_setup.prepare(jetstream, Limits().within(store_bytes), model)
     for name, key in keys.items():
         await register_key(jetstream, key, name, Quotas(operator=name == operator))
 
