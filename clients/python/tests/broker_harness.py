@@ -123,6 +123,14 @@ class Worker:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def kill_pool(self) -> None:
+        """The processes that run the tasks; the worker starts others."""
+        assert self._process
+        pid = self._process.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+
 
 @contextmanager
 def _process(argv: list[str], log: Path, environment: Mapping[str, str]) -> Iterator[None]:
