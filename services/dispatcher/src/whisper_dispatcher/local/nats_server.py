@@ -11,7 +11,7 @@ from whisper_contracts import names
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.topology import Limits
 
-Role = Literal["gateway", "planner", "worker", "admin", "system"]
+Role = Literal["gateway", "planner", "worker", "bot", "admin", "system"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 MIB = 1024**2
@@ -86,6 +86,7 @@ def permissions(role: Role, models: tuple[str, ...]) -> dict[str, Any]:
         "gateway": (_GATEWAY, ()),
         "planner": (_PLANNER, ()),
         "worker": (_worker_subjects(models), (names.CANCEL_SUBJECTS,)),
+        "bot": (_BOT, ()),
         "admin": ((">",), (">",)),
         "system": ((), ()),
     }[role]
@@ -147,6 +148,17 @@ _PLANNER = (
     names.DEAD_SUBJECTS,
     "whisper.jobs.*.*.plan",
     "whisper.jobs.*.*.window.*",  # of a silent window the planner writes the empty result itself
+)
+
+# The bot reaches jobs through the gateway alone; its own two streams it makes itself.
+_BOT = (
+    "telegram.>",
+    *(f"$JS.API.STREAM.{verb}.{stream}" for verb in ("CREATE", "INFO") for stream in ("TELEGRAM", "TELEGRAM_UPDATES")),
+    "$JS.API.CONSUMER.DURABLE.CREATE.TELEGRAM_UPDATES.bot",
+    *_pulling("TELEGRAM_UPDATES", "bot"),
+    "$JS.API.DIRECT.GET.TELEGRAM",
+    "$JS.API.DIRECT.GET.TELEGRAM.>",
+    *_purging("TELEGRAM"),
 )
 
 
