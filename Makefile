@@ -42,6 +42,10 @@ test: check ## Pass everything that needs no cluster
 	@$(BIN)/whisperfleet install-tools
 	@$(BIN)/pytest -n $(or $(TEST_WORKERS),4)
 
+chaos-bot: $(SETUP) ## Kill bot, gateway and NATS under 300 recordings; writes build/chaos-bot.json
+	@$(BIN)/whisperfleet install-tools
+	@$(BIN)/python services/bot/tests/chaos_bot.py --out build/chaos-bot.json
+
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --no-annotate \
@@ -50,4 +54,4 @@ lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test lock clean
+.PHONY: help setup demo up check test chaos-bot lock clean

@@ -51,8 +51,9 @@ class Fleet:
         self.data = folder / "data"
         self._ready_file = folder / "ready.json"
         self._output = folder / "up.log"
+        self._state = folder / "state"
         self._environment = os.environ | {
-            "XDG_STATE_HOME": str(folder / "state"),
+            "XDG_STATE_HOME": str(self._state),
             "WHISPER_SERVER": str(whisper_server),
             "TELEGRAM_BOT_TOKEN": TOKEN,
             "WHISPERFLEET_TELEGRAM_API_URL": telegram.url,
@@ -90,8 +91,17 @@ class Fleet:
         assert self.process
         os.kill(children(self.process.pid)[word], signal.SIGKILL)
 
+    def ready(self) -> dict[str, str]:
+        found: dict[str, str] = json.loads(self._ready_file.read_text())
+        return found
+
+    def running(self) -> dict[str, str]:
+        """How an administrator reaches its NATS."""
+        found: dict[str, str] = json.loads((self._state / "whisperfleet" / "running.json").read_text())
+        return found
+
     def api(self) -> httpx.Client:
-        ready = json.loads(self._ready_file.read_text())
+        ready = self.ready()
         return httpx.Client(base_url=ready["url"], headers={"X-API-Key": ready["key"]}, timeout=30)
 
     def log(self, process: str = "bot") -> str:

@@ -98,6 +98,7 @@ class FakeTelegram:
         self.decide_fault: Callable[[str, Params], Fault | None] = lambda _, __: None
         self.webhook: dict[str, str] | None = None
         self.confirmed = 0
+        self.faults = 0
         self._clock_scale = clock_scale
         self._not_before: dict[int, float] = {}
         self._files: dict[str, tuple[bytes, int]] = {}
@@ -277,6 +278,7 @@ class FakeTelegram:
         if fault is None:
             self._check_pause(method, params)
             return handler(params)
+        self.faults += 1
         if fault.applied:
             handler(params)
         await asyncio.sleep(fault.delay_s * self._clock_scale)

@@ -112,7 +112,7 @@ class NoteRuns:
         log.warning(
             "note waits", note=note.key, job=note.job, reason=reason, failures=failures, delay_s=round(delay_s, 1)
         )
-        await asyncio.sleep(delay_s)
+        await self._telegram.clock.sleep(delay_s)
 
     async def _adapt(self, key: str, change: Exception) -> None:
         """The world is not as the record has it: put that down, and the next pass acts on it."""
@@ -151,7 +151,7 @@ class NoteRuns:
         kept = await self._answer(kept, job)
         if may_come_late:
             # A progress edit whose answer got lost may be carried out after ours; then ours is made again.
-            await asyncio.sleep(LATE_EDIT_S)
+            await self._telegram.clock.sleep(LATE_EDIT_S)
             await self._answer(kept, job)
         await self._done(kept, "answered" if job.state == "completed" else "failed")
 
@@ -237,7 +237,7 @@ class NoteRuns:
                     return job, late
                 if waiting.done():
                     waiting.result()
-                    await asyncio.sleep(backoff_s(1))
+                    await self._telegram.clock.sleep(backoff_s(1))
                     waiting = asyncio.create_task(self._gateway.wait_final(note.job))
                 if (text := progress_text(job, note.reads)) != shown:
                     late = not await self._show(note, text) or late

@@ -6,8 +6,6 @@ after a crash in between, or an answer that got lost, it is sent again. Rather t
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 
 from whisper_bot import metrics
@@ -63,7 +61,7 @@ class Replies:
                 await completed(self._send(kept, place, answer))
             except OutcomeUnknown:
                 failures += 1
-                await asyncio.sleep(backoff_s(failures))
+                await self._telegram.clock.sleep(backoff_s(failures))
             except ChatMoved as moved:
                 await self._store.save_note(kept, moved_to=moved.chat)
             except (ChatGone, Refused) as reason:

@@ -140,11 +140,20 @@ class _RawUpdates(TelegramMethod[list[dict[str, Any]]]):
 
 
 class Telegram:
-    def __init__(self, token: str, api_url: str, *, local_files: bool, clock: Clock) -> None:
+    def __init__(
+        self,
+        token: str,
+        api_url: str,
+        *,
+        clock: Clock,
+        local_files: bool = False,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
         api = TelegramAPIServer.from_base(api_url, is_local=local_files)
         self._bot = Bot(token, session=AiohttpSession(api=api, limit=200))
         self._local_files = local_files
-        self._clock = clock
+        self._request_timeout_s = request_timeout_s
+        self.clock = clock
         self._pacing = Pacing()
         # Calls about one chat go one after another, in the order in which they were asked for.
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -187,7 +196,7 @@ class Telegram:
     async def try_edit(self, chat: int, message_id: int, answer: TextAnswer) -> bool:
         """Progress: dropped when the chat is busy or paused, or anything goes wrong. False: it may still come."""
         lock = self._lock(chat)
-        now = self._clock.now()
+        now = self.clock.now()
         if lock.locked() or self._pacing.wait_s(chat, now) > 0:
             return True
         async with lock:
@@ -197,13 +206,15 @@ class Telegram:
             except TelegramAway:
                 return False
             except refusals.TelegramRetryAfter as refusal:
-                self._pacing.refused(chat, refusal.retry_after, self._clock.now())
+                self._pacing.refused(chat, refusal.retry_after, self.clock.now())
             except refusals.TelegramAPIError:
                 log.debug("progress not shown", chat=chat)
         return True
 
     async def react(self, chat: int, message_id: int, emoji: str) -> None:
-        """A nicety: some chats forbid it."""
+        """A nicety: some chats forbid it, and a chat that is to be left alone goes without."""
+        if self._pacing.wait_s(chat, self.clock.now()) > 0:
+            return
         method = SetMessageReaction(chat_id=chat, message_id=message_id, reaction=[ReactionTypeEmoji(emoji=emoji)])
         await self._nicety(method)
 
@@ -262,13 +273,13 @@ class Telegram:
                 except refusals.TelegramRetryAfter as refusal:
                     log.warning("telegram asks for a pause", chat=chat, retry_after_s=refusal.retry_after)
                     metrics.PAUSES.inc()
-                    self._pacing.refused(chat, refusal.retry_after, self._clock.now())
+                    self._pacing.refused(chat, refusal.retry_after, self.clock.now())
                 except TelegramAway as problem:
                     if not is_idempotent:
                         raise OutcomeUnknown from None
                     failures += 1
                     log.warning("telegram is away", chat=chat, reason=str(problem), failures=failures)
-                    await self._clock.sleep(backoff_s(failures))
+                    await self.clock.sleep(backoff_s(failures))
                 except refusals.TelegramAPIError as refusal:
                     if (result := _settled(refusal)) is not None:
                         raise result from None
@@ -278,16 +289,16 @@ class Telegram:
         return self._locks.setdefault(chat, asyncio.Lock())
 
     async def _await_turn(self, chat: int) -> None:
-        while wait_s := self._pacing.wait_s(chat, self._clock.now()):
-            await self._clock.sleep(wait_s)
-        self._pacing.went(chat, self._clock.now())
+        while wait_s := self._pacing.wait_s(chat, self.clock.now()):
+            await self.clock.sleep(wait_s)
+        self._pacing.went(chat, self.clock.now())
 
-    async def _once(self, method: TelegramMethod[T], timeout_s: int | None = None) -> T:
+    async def _once(self, method: TelegramMethod[T], timeout_s: float | None = None) -> T:
         is_upload = isinstance(method, EditMessageMedia | SendDocument)
-        timeout_s = timeout_s or (UPLOAD_TIMEOUT_S if is_upload else REQUEST_TIMEOUT_S)
+        timeout_s = timeout_s or (UPLOAD_TIMEOUT_S if is_upload else self._request_timeout_s)
         try:
             with metrics.TELEGRAM_CALLS.labels(method.__api_method__).time():
-                return await self._bot(method, request_timeout=timeout_s)
+                return await self._bot(method, request_timeout=timeout_s)  # type: ignore[arg-type]  # handed to aiohttp
         except refusals.TelegramConflictError:
             raise AnotherPoller from None
         except refusals.TelegramUnauthorizedError:
