@@ -45,9 +45,16 @@ def children(pid: int) -> dict[str, int]:
 
 class Fleet:
     def __init__(
-        self, folder: Path, telegram: FakeTelegram, whisper_server: Path, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        telegram: FakeTelegram,
+        whisper_server: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        with_bot: bool = True,
     ) -> None:
         self.telegram = telegram
+        self._with_bot = with_bot
         self.data = folder / "data"
         self._ready_file = folder / "ready.json"
         self._output = folder / "up.log"
@@ -63,7 +70,7 @@ class Fleet:
 
     def start(self) -> None:
         self._ready_file.unlink(missing_ok=True)
-        arguments = [*PROGRAM, "up", "--bot", "--port", "0", "--data", str(self.data)]
+        arguments = [*PROGRAM, "up", "--port", "0", "--data", str(self.data), *(["--bot"] if self._with_bot else [])]
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
                 [*arguments, "--ready-file", str(self._ready_file)],
@@ -86,10 +93,10 @@ class Fleet:
             self.process.wait()
             until(lambda: not any(is_alive(pid) for pid in found.values()), 10, "the end of the children")
 
-    def kill_child(self, word: str) -> None:
-        """SIGKILL; `up` starts it again."""
+    def kill_child(self, word: str, with_signal: int = signal.SIGKILL) -> None:
+        """One that is killed is started again by `up`."""
         assert self.process
-        os.kill(children(self.process.pid)[word], signal.SIGKILL)
+        os.kill(children(self.process.pid)[word], with_signal)
 
     def ready(self) -> dict[str, str]:
         found: dict[str, str] = json.loads(self._ready_file.read_text())
@@ -120,6 +127,50 @@ class Fleet:
 
     def final_replies(self, chat: int, message_id: int) -> list[Shown]:
         return [shown for shown in self.telegram.replies_to(chat, message_id) if not is_status(shown)]
+
+
+class Bots:
+    """Bot processes for a fleet that has none of its own, one at a time."""
+
+    def __init__(self, fleet: Fleet, log: Path, environment: Mapping[str, str] | None = None) -> None:
+        running = fleet.running()
+        self.log = log
+        self.pid = 0
+        with log.open("wb") as output:
+            self._zygote = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("bot_zygote.py"))],
+                env=os.environ
+                | {
+                    "TELEGRAM_BOT_TOKEN": TOKEN,
+                    "WHISPERFLEET_TELEGRAM_API_URL": fleet.telegram.url,
+                    "WHISPERFLEET_URL": running["url"],
+                    "WHISPERFLEET_API_KEY": running["key"],
+                    "WHISPERFLEET_NATS_URL": running["nats_url"],
+                    "WHISPERFLEET_NATS_USER": "admin",
+                    "WHISPERFLEET_NATS_PASSWORD": running["nats_password"],
+                    **(environment or {}),
+                },
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                bufsize=1,
+            )
+
+    def start(self) -> None:
+        assert self._zygote.stdin and self._zygote.stdout
+        self._zygote.stdin.write("start\n")
+        self.pid = int(self._zygote.stdout.readline())
+
+    def end(self, with_signal: int) -> None:
+        """Returns when the process is gone."""
+        os.kill(self.pid, with_signal)
+        until(lambda: not is_alive(self.pid), 30, "the end of the bot")
+
+    def close(self) -> None:
+        if is_alive(self.pid):
+            self.end(signal.SIGKILL)
+        self._zygote.communicate()
 
 
 def is_status(shown: Shown) -> bool:

@@ -82,7 +82,7 @@ def utf16_units(text: str) -> int:
 
 
 class FakeTelegram:
-    """decide_fault: asked at every call but the polls; None = the call succeeds."""
+    """decide_fault: asked at every call, at polls that bring something, and at every `download`; None = it succeeds."""
 
     def __init__(self, token: str, *, clock_scale: float = 1.0) -> None:
         self.token = token
@@ -236,6 +236,8 @@ class FakeTelegram:
 
     async def _download(self, request: web.Request) -> web.Response:
         self._check_token(request)
+        if self.decide_fault("download", {}):
+            raise web.HTTPBadGateway
         content, size = self._files.get(request.match_info["path"].removeprefix("voice/"), (None, 0))
         if content is None or size > MAX_DOWNLOAD_BYTES:
             raise web.HTTPNotFound
@@ -272,7 +274,10 @@ class FakeTelegram:
         if handler is None:
             raise Refused(404, "Not Found")
         if method == "getUpdates":
-            return await self._get_updates(params)
+            found = await self._get_updates(params)
+            if found and self.decide_fault(method, params):
+                raise Refused(502, "Bad Gateway")
+            return found
         self.calls.append((method, params))
         fault = self.decide_fault(method, params)
         if fault is None:

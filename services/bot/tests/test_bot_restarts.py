@@ -1,0 +1,152 @@
+"""The bot is killed in every phase of its work, drained, cut off from NATS: every recording is answered once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bot_harness import TOKEN, Bots, Fleet, is_alive, is_status, until
+from chaos_bot import WORDS, stub_whisper_server
+from fake_telegram import FakeTelegram, Fault
+
+from whisper_dispatcher.local.commands import free_port
+from whisper_models.bundled import sample_path
+
+PHASES = [
+    ("getUpdates", False),
+    ("setMessageReaction", False),
+    ("sendMessage", False),
+    ("sendMessage", True),
+    ("getFile", False),
+    ("download", False),
+    ("editMessageText", False),
+    ("editMessageText", True),
+]
+SECRET = "a-secret"
+
+pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"), pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    folder = tmp_path_factory.mktemp("restarts")
+    telegram = FakeTelegram(TOKEN)
+    telegram.start_in_thread()
+    fleet = Fleet(folder, telegram, stub_whisper_server(folder), with_bot=False)
+    fleet.start()
+    try:
+        yield fleet
+    finally:
+        fleet.kill()
+        telegram.stop_in_thread()
+
+
+@pytest.fixture
+def bots(fleet: Fleet, tmp_path: Path) -> Iterator[Callable[..., Bots]]:
+    opened: list[Bots] = []
+
+    def open_bots(**environment: str) -> Bots:
+        opened.append(Bots(fleet, tmp_path / "bot.log", environment))
+        return opened[-1]
+
+    yield open_bots
+    for each in opened:
+        each.close()
+    fleet.telegram.decide_fault = lambda _, __: None
+
+
+def voice(fleet: Fleet) -> dict[str, Any]:
+    return fleet.telegram.voice(sample_path("hello.wav").read_bytes())
+
+
+def kill_at(bot: Bots, method: str, chat: int, applied: bool) -> Callable[[str, dict[str, Any]], Fault | None]:
+    """The bot is dead before Telegram answers this call."""
+
+    def decide(called: str, params: dict[str, Any]) -> Fault | None:
+        is_it = called == method and int(params.get("chat_id", chat)) == chat and is_alive(bot.pid)
+        if not is_it:
+            return None
+        os.kill(bot.pid, signal.SIGKILL)
+        return Fault(0, applied=applied)
+
+    return decide
+
+
+def test_killed_in_any_phase_the_next_bot_answers_once(fleet: Fleet, bots: Callable[..., Bots]) -> None:
+    telegram, bot = fleet.telegram, bots()
+    sent = []
+    for number, (method, applied) in enumerate(PHASES):
+        chat = 100 + number
+        bot.start()
+        telegram.decide_fault = kill_at(bot, method, chat, applied)
+        sent.append((chat, telegram.say(chat, **voice(fleet))))
+        until(lambda: not is_alive(bot.pid), 60, f"the kill at {method}")
+        telegram.decide_fault = lambda _, __: None
+    bot.start()
+    for chat, message in sent:
+        assert fleet.answer_to(chat, message, limit_s=60).text == WORDS
+    orphans = [shown.chat for shown in telegram.messages.values() if shown.by_bot and is_status(shown)]
+    assert orphans == [100 + PHASES.index(("sendMessage", True))]
+
+
+def test_a_drained_bot_leaves_its_work_to_the_next_at_once(fleet: Fleet, bots: Callable[..., Bots]) -> None:
+    telegram, bot = fleet.telegram, bots()
+    bot.start()
+    fleet.kill_child("planner", signal.SIGSTOP)
+    try:
+        sent = [telegram.say(200, **voice(fleet)) for _ in range(5)]
+        until(lambda: len(telegram.by_bot(200)) == 5, 60, "the status messages")
+        bot.end(signal.SIGTERM)
+    finally:
+        fleet.kill_child("planner", signal.SIGCONT)
+    bot.start()
+    for message in sent:
+        assert fleet.answer_to(200, message, limit_s=60).text == WORDS
+    assert len(telegram.by_bot(200)) == 5
+    assert "Traceback" not in bot.log.read_text()
+
+
+def test_what_cannot_be_stored_is_not_confirmed_to_telegram(fleet: Fleet, bots: Callable[..., Bots]) -> None:
+    telegram, bot = fleet.telegram, bots()
+    bot.start()
+    first = telegram.say(300, **voice(fleet))
+    fleet.answer_to(300, first)
+    until(lambda: not telegram.waiting(), 30)
+    fleet.kill_child("nats-server", signal.SIGSTOP)
+    try:
+        second = telegram.say(300, **voice(fleet))
+        until(lambda: "no updates" in bot.log.read_text(), 60, "word of it in the log")
+        assert [update["message"]["message_id"] for update in telegram.waiting()] == [second]
+    finally:
+        fleet.kill_child("nats-server", signal.SIGCONT)
+    assert fleet.answer_to(300, second, limit_s=90).text == WORDS
+
+
+async def test_a_webhook_takes_updates_with_the_secret_and_says_200_once_they_are_stored(
+    fleet: Fleet, bots: Callable[..., Bots]
+) -> None:
+    telegram, port = fleet.telegram, free_port()
+    bot = bots(
+        WHISPERFLEET_BOT_WEBHOOK_URL=f"http://127.0.0.1:{port}/telegram",
+        WHISPERFLEET_BOT_WEBHOOK_SECRET=SECRET,
+        WHISPERFLEET_BOT_WEBHOOK_PORT=str(port),
+    )
+    bot.start()
+    until(lambda: "bot ready" in bot.log.read_text(), 90, "the webhook")
+    message = telegram.say(400, **voice(fleet))
+    (update,) = telegram.waiting()
+    assert await telegram.push_webhook(update, secret="guessed") == 401
+    assert await telegram.push_webhook(update) == 200
+    assert await telegram.push_webhook(update) == 200
+    assert fleet.answer_to(400, message).text == WORDS
+    assert len(telegram.by_bot(400)) == 1
+    fleet.kill_child("nats-server", signal.SIGSTOP)
+    try:
+        assert await telegram.push_webhook(update | {"update_id": update["update_id"] + 1}) == 503
+    finally:
+        fleet.kill_child("nats-server", signal.SIGCONT)
