@@ -132,34 +132,31 @@ class Fleet:
 class Bots:
     """Bot processes for a fleet that has none of its own, one at a time."""
 
-    def __init__(self, fleet: Fleet, log: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, fleet: Fleet) -> None:
         running = fleet.running()
-        self.log = log
         self.pid = 0
-        with log.open("wb") as output:
-            self._zygote = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("bot_zygote.py"))],
-                env=os.environ
-                | {
-                    "TELEGRAM_BOT_TOKEN": TOKEN,
-                    "WHISPERFLEET_TELEGRAM_API_URL": fleet.telegram.url,
-                    "WHISPERFLEET_URL": running["url"],
-                    "WHISPERFLEET_API_KEY": running["key"],
-                    "WHISPERFLEET_NATS_URL": running["nats_url"],
-                    "WHISPERFLEET_NATS_USER": "admin",
-                    "WHISPERFLEET_NATS_PASSWORD": running["nats_password"],
-                    **(environment or {}),
-                },
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                text=True,
-                bufsize=1,
-            )
+        environment = {
+            "TELEGRAM_BOT_TOKEN": TOKEN,
+            "WHISPERFLEET_TELEGRAM_API_URL": fleet.telegram.url,
+            "WHISPERFLEET_URL": running["url"],
+            "WHISPERFLEET_API_KEY": running["key"],
+            "WHISPERFLEET_NATS_URL": running["nats_url"],
+            "WHISPERFLEET_NATS_USER": "admin",
+            "WHISPERFLEET_NATS_PASSWORD": running["nats_password"],
+        }
+        zygote = Path(__file__).with_name("bot_zygote.py")
+        self._zygote = subprocess.Popen(
+            [sys.executable, str(zygote)],
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
 
-    def start(self) -> None:
+    def start(self, log: Path, **environment: str) -> None:
         assert self._zygote.stdin and self._zygote.stdout
-        self._zygote.stdin.write("start\n")
+        self._zygote.stdin.write(json.dumps({"log": str(log)} | environment) + "\n")
         self.pid = int(self._zygote.stdout.readline())
 
     def end(self, with_signal: int) -> None:
@@ -167,9 +164,12 @@ class Bots:
         os.kill(self.pid, with_signal)
         until(lambda: not is_alive(self.pid), 30, "the end of the bot")
 
-    def close(self) -> None:
-        if is_alive(self.pid):
+    def end_any(self) -> None:
+        if self.pid and is_alive(self.pid):
             self.end(signal.SIGKILL)
+
+    def close(self) -> None:
+        self.end_any()
         self._zygote.communicate()
 
 

@@ -46,17 +46,17 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         telegram.stop_in_thread()
 
 
+@pytest.fixture(scope="module")
+def bots(fleet: Fleet) -> Iterator[Bots]:
+    bots = Bots(fleet)
+    yield bots
+    bots.close()
+
+
 @pytest.fixture
-def bots(fleet: Fleet, tmp_path: Path) -> Iterator[Callable[..., Bots]]:
-    opened: list[Bots] = []
-
-    def open_bots(**environment: str) -> Bots:
-        opened.append(Bots(fleet, tmp_path / "bot.log", environment))
-        return opened[-1]
-
-    yield open_bots
-    for each in opened:
-        each.close()
+def bot(fleet: Fleet, bots: Bots) -> Iterator[Bots]:
+    yield bots
+    bots.end_any()
     fleet.telegram.decide_fault = lambda _, __: None
 
 
@@ -77,26 +77,26 @@ def kill_at(bot: Bots, method: str, chat: int, applied: bool) -> Callable[[str, 
     return decide
 
 
-def test_killed_in_any_phase_the_next_bot_answers_once(fleet: Fleet, bots: Callable[..., Bots]) -> None:
-    telegram, bot = fleet.telegram, bots()
+def test_killed_in_any_phase_the_next_bot_answers_once(fleet: Fleet, bot: Bots, tmp_path: Path) -> None:
+    telegram, log = fleet.telegram, tmp_path / "bot.log"
     sent = []
     for number, (method, applied) in enumerate(PHASES):
         chat = 100 + number
-        bot.start()
+        bot.start(log)
         telegram.decide_fault = kill_at(bot, method, chat, applied)
         sent.append((chat, telegram.say(chat, **voice(fleet))))
         until(lambda: not is_alive(bot.pid), 60, f"the kill at {method}")
         telegram.decide_fault = lambda _, __: None
-    bot.start()
+    bot.start(log)
     for chat, message in sent:
         assert fleet.answer_to(chat, message, limit_s=60).text == WORDS
     orphans = [shown.chat for shown in telegram.messages.values() if shown.by_bot and is_status(shown)]
     assert orphans == [100 + PHASES.index(("sendMessage", True))]
 
 
-def test_a_drained_bot_leaves_its_work_to_the_next_at_once(fleet: Fleet, bots: Callable[..., Bots]) -> None:
-    telegram, bot = fleet.telegram, bots()
-    bot.start()
+def test_a_drained_bot_leaves_its_work_to_the_next_at_once(fleet: Fleet, bot: Bots, tmp_path: Path) -> None:
+    telegram, log = fleet.telegram, tmp_path / "bot.log"
+    bot.start(log)
     fleet.kill_child("planner", signal.SIGSTOP)
     try:
         sent = [telegram.say(200, **voice(fleet)) for _ in range(5)]
@@ -104,23 +104,23 @@ def test_a_drained_bot_leaves_its_work_to_the_next_at_once(fleet: Fleet, bots: C
         bot.end(signal.SIGTERM)
     finally:
         fleet.kill_child("planner", signal.SIGCONT)
-    bot.start()
+    bot.start(log)
     for message in sent:
         assert fleet.answer_to(200, message, limit_s=60).text == WORDS
     assert len(telegram.by_bot(200)) == 5
-    assert "Traceback" not in bot.log.read_text()
+    assert "Traceback" not in log.read_text()
 
 
-def test_what_cannot_be_stored_is_not_confirmed_to_telegram(fleet: Fleet, bots: Callable[..., Bots]) -> None:
-    telegram, bot = fleet.telegram, bots()
-    bot.start()
+def test_what_cannot_be_stored_is_not_confirmed_to_telegram(fleet: Fleet, bot: Bots, tmp_path: Path) -> None:
+    telegram, log = fleet.telegram, tmp_path / "bot.log"
+    bot.start(log)
     first = telegram.say(300, **voice(fleet))
     fleet.answer_to(300, first)
     until(lambda: not telegram.waiting(), 30)
     fleet.kill_child("nats-server", signal.SIGSTOP)
     try:
         second = telegram.say(300, **voice(fleet))
-        until(lambda: "no updates" in bot.log.read_text(), 60, "word of it in the log")
+        until(lambda: "no updates" in log.read_text(), 60, "word of it in the log")
         assert [update["message"]["message_id"] for update in telegram.waiting()] == [second]
     finally:
         fleet.kill_child("nats-server", signal.SIGCONT)
@@ -128,16 +128,16 @@ def test_what_cannot_be_stored_is_not_confirmed_to_telegram(fleet: Fleet, bots: 
 
 
 async def test_a_webhook_takes_updates_with_the_secret_and_says_200_once_they_are_stored(
-    fleet: Fleet, bots: Callable[..., Bots]
+    fleet: Fleet, bot: Bots, tmp_path: Path
 ) -> None:
-    telegram, port = fleet.telegram, free_port()
-    bot = bots(
+    telegram, log, port = fleet.telegram, tmp_path / "bot.log", free_port()
+    bot.start(
+        log,
         WHISPERFLEET_BOT_WEBHOOK_URL=f"http://127.0.0.1:{port}/telegram",
         WHISPERFLEET_BOT_WEBHOOK_SECRET=SECRET,
         WHISPERFLEET_BOT_WEBHOOK_PORT=str(port),
     )
-    bot.start()
-    until(lambda: "bot ready" in bot.log.read_text(), 90, "the webhook")
+    until(lambda: log.exists() and "bot ready" in log.read_text(), 90, "the webhook")
     message = telegram.say(400, **voice(fleet))
     (update,) = telegram.waiting()
     assert await telegram.push_webhook(update, secret="guessed") == 401

@@ -194,39 +194,37 @@ class Telegram:
         await self._deliver(chat, _edit(chat, message_id, answer), is_idempotent=True)
 
     async def try_edit(self, chat: int, message_id: int, answer: TextAnswer) -> bool:
-        """Progress: dropped when the chat is busy or paused, or anything goes wrong. False: it may still come."""
+        """Progress: dropped when it cannot go now. False: it may still come."""
+        return await self._try(chat, _edit(chat, message_id, answer))
+
+    async def react(self, chat: int, message_id: int, emoji: str) -> None:
+        """A nicety: some chats forbid it."""
+        reaction = [ReactionTypeEmoji(emoji=emoji)]
+        await self._try(chat, SetMessageReaction(chat_id=chat, message_id=message_id, reaction=reaction))
+
+    async def _try(self, chat: int, method: TelegramMethod[Any]) -> bool:
+        """Once, and only when the chat is neither busy nor paused. False: without an answer, so it may still happen."""
         lock = self._lock(chat)
-        now = self.clock.now()
-        if lock.locked() or self._pacing.wait_s(chat, now) > 0:
+        if lock.locked() or self._pacing.wait_s(chat, self.clock.now()) > 0:
             return True
         async with lock:
-            self._pacing.went(chat, now)
+            self._pacing.went(chat, self.clock.now())
             try:
-                await self._once(_edit(chat, message_id, answer))
+                await self._once(method)
             except TelegramAway:
                 return False
             except refusals.TelegramRetryAfter as refusal:
                 self._pacing.refused(chat, refusal.retry_after, self.clock.now())
-            except refusals.TelegramAPIError:
-                log.debug("progress not shown", chat=chat)
+            except refusals.TelegramAPIError as refusal:
+                log.debug("a nicety was refused", chat=chat, reason=refusal.message)
         return True
-
-    async def react(self, chat: int, message_id: int, emoji: str) -> None:
-        """A nicety: some chats forbid it, and a chat that is to be left alone goes without."""
-        if self._pacing.wait_s(chat, self.clock.now()) > 0:
-            return
-        method = SetMessageReaction(chat_id=chat, message_id=message_id, reaction=[ReactionTypeEmoji(emoji=emoji)])
-        await self._nicety(method)
 
     async def answer_tap(self, tap_id: str, text: str) -> None:
         """Telegram takes it for some seconds after the tap only."""
-        await self._nicety(AnswerCallbackQuery(callback_query_id=tap_id, text=text))
-
-    async def _nicety(self, method: TelegramMethod[Any]) -> None:
         try:
-            await self._once(method)
+            await self._once(AnswerCallbackQuery(callback_query_id=tap_id, text=text))
         except (TelegramAway, refusals.TelegramAPIError):
-            log.debug("a nicety was refused", method=type(method).__name__)
+            log.debug("a tap was not answered")
 
     async def is_admin(self, chat: int, user: int) -> bool:
         try:
