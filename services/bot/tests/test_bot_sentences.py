@@ -52,6 +52,12 @@ def test_every_command_of_the_menu_is_explained(language: str) -> None:
     assert all(f"/{command}" in help_text for command in MENU if command != "help")
 
 
+def test_word_of_the_work_ends_in_three_dots_and_no_answer_does() -> None:
+    status = {"received", "part", "queued", "progress", "waiting"}
+    for key, texts in CATALOGUE.items():
+        assert {text.endswith("…") for text in texts.values()} == {key in status}, key
+
+
 def test_an_answer_to_a_tap_fits() -> None:
     assert all(
         len(text) <= 200 for key, texts in CATALOGUE.items() if key.startswith("tap_") for text in texts.values()

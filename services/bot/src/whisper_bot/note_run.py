@@ -122,9 +122,9 @@ class NoteRuns:
         log.info("note adapts", note=key, job=kept.record.job, change=type(change).__name__)
         match change:
             case ChatMoved(chat=chat):
-                await self._store.save_note(kept, moved_to=chat, status_id=None, parts=())
+                await self._store.save_note(kept, moved_to=chat, status_id=None, parts=(), sends=0)
             case MessageGone():
-                await self._store.save_note(kept, status_id=None, parts=())
+                await self._store.save_note(kept, status_id=None, parts=(), sends=0)
             case JobUnknown():
                 await self._store.save_note(kept, job=None, requeue=False)
             case ChatGone():
@@ -307,4 +307,5 @@ def answers(note: Note, text: str, srt: str) -> list[TextAnswer | FileAnswer]:
 
 
 def _refusal_text(code: str, language: str) -> str:
-    return failure_sentence(code, language) if code in set(FailureReason) else sentence("failed_refused", language)
+    reason = FailureReason.UNSUPPORTED_LANGUAGE if code == "invalid_language" else code
+    return failure_sentence(reason, language) if reason in set(FailureReason) else sentence("failed_refused", language)

@@ -47,7 +47,7 @@ CATALOGUE: dict[str, dict[str, str]] = {
     "received": {"en": "Got it, listening …", "ru": "Получено, слушаю …"},
     "part": {"en": "Part {number} of {total} follows here …", "ru": "Здесь будет часть {number} из {total} …"},
     "queued": {"en": "Waiting, {position} before this one …", "ru": "В очереди, впереди: {position} …"},
-    "progress": {"en": "Listening … {percent} %", "ru": "Слушаю … {percent} %"},
+    "progress": {"en": "{percent} % done, listening …", "ru": "{percent} % готово, слушаю …"},
     "waiting": {
         "en": "The speech service is busy or away. Your recording is kept, and I try again by myself …",
         "ru": "Служба распознавания занята или недоступна. Запись не потеряна, я попробую снова сам …",
@@ -226,8 +226,9 @@ def language_for(language_code: str) -> str:
     return primary if primary in LANGUAGES else LANGUAGES[0]
 
 
-def sentence(key: str, language: str, **values: str | int) -> str:
-    return CATALOGUE[key][language].format(**values)
+def sentence(key: str, reads: str, /, **values: str | int) -> str:
+    """reads: the reader's language. Values may be named as they like, `language` too."""
+    return CATALOGUE[key][reads].format(**values)
 
 
 def failure_sentence(reason: str | None, language: str) -> str:

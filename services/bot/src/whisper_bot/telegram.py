@@ -7,9 +7,11 @@ Telegram has no idempotency key, so an answer that got lost is `OutcomeUnknown`,
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -28,6 +30,8 @@ from aiogram.methods import (
     GetChatMember,
     GetFile,
     GetMe,
+    GetUpdates,
+    Response,
     SendDocument,
     SendMessage,
     SetMessageReaction,
@@ -52,12 +56,13 @@ from whisper_bot.pacing import Pacing
 from whisper_bot.records import ALLOWED_UPDATES
 
 log = structlog.get_logger()
-T = TypeVar("T")
+T = TypeVar("T", bound=Any)
 
 REQUEST_TIMEOUT_S = 15
 UPLOAD_TIMEOUT_S = 120
 DOWNLOAD_TIMEOUT_S = 300
 POLL_S = 25
+MAX_CONNECTIONS = 200
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 ADMIN_STATUSES = ("creator", "administrator")
@@ -128,15 +133,18 @@ class Place:
     silent: bool = False
 
 
-class _RawUpdates(TelegramMethod[list[dict[str, Any]]]):
-    """getUpdates without aiogram's models: one update of a kind it cannot read must not stop the others."""
+class _Session(AiohttpSession):
+    """Leaves results as Telegram wrote them. aiogram's models of them refuse what a newer Telegram adds, and a message
+    that was sent would count as not sent."""
 
-    __returning__ = list[dict[str, Any]]
-    __api_method__ = "getUpdates"
-
-    offset: int
-    timeout: int
-    allowed_updates: list[str]
+    def check_response(self, bot: Bot, method: TelegramMethod[T], status_code: int, content: str) -> Response[T]:
+        try:
+            answer = json.loads(content)
+        except ValueError as error:
+            raise refusals.ClientDecodeError("no JSON", error, status_code) from None
+        if status_code == HTTPStatus.OK and answer.get("ok"):
+            return Response.model_construct(ok=True, result=answer["result"])
+        return super().check_response(bot, method, status_code, content)
 
 
 class Telegram:
@@ -150,7 +158,7 @@ class Telegram:
         request_timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
         api = TelegramAPIServer.from_base(api_url, is_local=local_files)
-        self._bot = Bot(token, session=AiohttpSession(api=api, limit=200))
+        self._bot = Bot(token, session=_Session(api=api, limit=MAX_CONNECTIONS))
         self._local_files = local_files
         self._request_timeout_s = request_timeout_s
         self.clock = clock
@@ -165,13 +173,14 @@ class Telegram:
 
     async def updates(self, offset: int) -> list[dict[str, Any]]:
         """Waits for news. With the offset, everything before it is confirmed: Telegram forgets it."""
-        method = _RawUpdates(offset=offset, timeout=POLL_S, allowed_updates=ALLOWED_UPDATES)
-        return await self._once(method, POLL_S + REQUEST_TIMEOUT_S)
+        method = GetUpdates(offset=offset, timeout=POLL_S, allowed_updates=ALLOWED_UPDATES)
+        found: list[dict[str, Any]] = await self._once(method, POLL_S + REQUEST_TIMEOUT_S)
+        return found
 
     async def me(self) -> tuple[int, str]:
         """The bot's id and user name."""
         user = await self._once(GetMe())
-        return user.id, user.username or ""
+        return int(user["id"]), str(user.get("username", ""))
 
     async def use_polling(self) -> None:
         await self._once(DeleteWebhook(drop_pending_updates=False))
@@ -187,7 +196,8 @@ class Telegram:
 
     async def send(self, place: Place, answer: TextAnswer | FileAnswer) -> int:
         """The new message's id. Raises OutcomeUnknown, ChatGone, ChatMoved, Refused."""
-        return (await self._deliver(place.chat, _new(place, answer), is_idempotent=False)).message_id
+        sent = await self._deliver(place.chat, _new(place, answer), is_idempotent=False)
+        return int(sent["message_id"])
 
     async def edit(self, chat: int, message_id: int, answer: TextAnswer | FileAnswer) -> None:
         """Done when this returns, however often Telegram had to be asked. Raises MessageGone, ChatGone, ChatMoved, Refused."""
@@ -199,8 +209,8 @@ class Telegram:
 
     async def react(self, chat: int, message_id: int, emoji: str) -> None:
         """A nicety: some chats forbid it."""
-        reaction = [ReactionTypeEmoji(emoji=emoji)]
-        await self._try(chat, SetMessageReaction(chat_id=chat, message_id=message_id, reaction=reaction))
+        method = SetMessageReaction(chat_id=chat, message_id=message_id, reaction=[ReactionTypeEmoji(emoji=emoji)])
+        await self._try(chat, method)
 
     async def _try(self, chat: int, method: TelegramMethod[Any]) -> bool:
         """Once, and only when the chat is neither busy nor paused. False: without an answer, so it may still happen."""
@@ -231,7 +241,7 @@ class Telegram:
             member = await self._deliver(chat, GetChatMember(chat_id=chat, user_id=user), is_idempotent=True)
         except Refused:
             return False
-        return member.status in ADMIN_STATUSES
+        return member["status"] in ADMIN_STATUSES
 
     # Files
 
@@ -248,19 +258,19 @@ class Telegram:
             raise FileUnavailable(refusal.message) from None
         except refusals.TelegramAPIError as refusal:
             raise TelegramAway(type(refusal).__name__) from None
-        if file.file_path is None:
+        if "file_path" not in file:
             raise FileUnavailable("no file path")
         if self._local_files:
-            return Path(file.file_path)
+            return Path(file["file_path"])
         try:
-            await self._bot.download_file(file.file_path, to, timeout=DOWNLOAD_TIMEOUT_S)
+            await self._bot.download_file(file["file_path"], to, timeout=DOWNLOAD_TIMEOUT_S)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise TelegramAway(f"download: {type(error).__name__}") from None
         return to
 
     # One call
 
-    async def _deliver(self, chat: int, method: TelegramMethod[T], *, is_idempotent: bool) -> T:
+    async def _deliver(self, chat: int, method: TelegramMethod[Any], *, is_idempotent: bool) -> Any:
         """In the chat's order, at its pace, again after 429 and, if it may be repeated, after silence."""
         async with self._lock(chat):
             failures = 0
@@ -281,7 +291,7 @@ class Telegram:
                 except refusals.TelegramAPIError as refusal:
                     if (result := _settled(refusal)) is not None:
                         raise result from None
-                    return True  # type: ignore[return-value]  # not modified: it is there already
+                    return True  # not modified: it is there already
 
     def _lock(self, chat: int) -> asyncio.Lock:
         return self._locks.setdefault(chat, asyncio.Lock())
@@ -291,7 +301,7 @@ class Telegram:
             await self.clock.sleep(wait_s)
         self._pacing.went(chat, self.clock.now())
 
-    async def _once(self, method: TelegramMethod[T], timeout_s: float | None = None) -> T:
+    async def _once(self, method: TelegramMethod[Any], timeout_s: float | None = None) -> Any:
         is_upload = isinstance(method, EditMessageMedia | SendDocument)
         timeout_s = timeout_s or (UPLOAD_TIMEOUT_S if is_upload else self._request_timeout_s)
         try:
