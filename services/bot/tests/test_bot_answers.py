@@ -6,8 +6,7 @@ import random
 
 import pytest
 
-from whisper_bot.answers import MAX_TEXT_UNITS, FileAnswer, TextAnswer, shortened, split, utf16_units
-from whisper_bot.note_run import answers
+from whisper_bot.answers import MAX_TEXT_UNITS, FileAnswer, TextAnswer, answers, shortened, split, utf16_units
 from whisper_bot.records import AnswerFormat, Note
 
 LONG = "The quick brown fox jumps over the lazy dog. " * 300

@@ -106,8 +106,16 @@ def test_a_setting_changes_and_the_others_stay(text: str, changed: dict[str, Any
     before = ChatSettings(spoken="ru")
     intent = decided(update(text=text), before)
     assert isinstance(intent, Change)
-    assert intent.settings == before.model_copy(update=changed)
+    assert intent.settings == before.model_copy(update=changed | {"changed_by": 1})
     assert not intent.needs_admin
+
+
+@pytest.mark.parametrize(("text", "key"), [("/silent", "silent_on"), ("/auto", "auto_on")])
+def test_a_switch_that_is_delivered_again_does_not_undo_itself(text: str, key: str) -> None:
+    first = decided(update(GROUP, text=text))
+    again = decided(update(GROUP, text=text), first.settings)
+    assert again == first
+    assert first.say.key == key
 
 
 def test_in_a_group_only_an_admin_changes_settings_or_erases() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -14,6 +15,11 @@ from bot_harness import TOKEN, Bots, Fleet, is_alive, is_status, until
 from chaos_bot import WORDS, stub_whisper_server
 from fake_telegram import FakeTelegram, Fault
 
+from whisper_bot.records import Note
+from whisper_bot.store import RECORDS_STREAM, note_subject
+from whisper_contracts.failures import FailureReason
+from whisper_contracts.messages import JobState
+from whisper_dispatcher.jetstream.connection import JetStream, connected
 from whisper_dispatcher.local.commands import free_port
 from whisper_models.bundled import sample_path
 
@@ -150,3 +156,31 @@ async def test_a_webhook_takes_updates_with_the_secret_and_says_200_once_they_ar
         assert await telegram.push_webhook(update | {"update_id": update["update_id"] + 1}) == 503
     finally:
         fleet.kill_child("nats-server", signal.SIGCONT)
+
+
+async def test_a_failure_that_may_pass_can_be_tried_again(fleet: Fleet, bot: Bots, tmp_path: Path) -> None:
+    """The job's failure is written as a worker that gave up would have it written; everything after it is real."""
+    telegram, running = fleet.telegram, fleet.running()
+    bot.start(tmp_path / "bot.log")
+    fleet.kill_child("planner", signal.SIGSTOP)
+    try:
+        message = telegram.say(500, **voice(fleet), language_code="ru")
+        async with connected(running["nats_url"], name="t", user="admin", password=running["nats_password"]) as queue:
+            async with asyncio.timeout(60):
+                while (note := await note_of(queue, f"500.{message}")) is None or note.job is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            record = (await queue.get_all_last("JOURNAL", [f"whisper.jobs.*.{note.job}.record"]))[0]
+            state = JobState(state="failed", at=1.0, reason=FailureReason.SERVER_ERROR, message="")
+            await queue.publish_once(record.subject.replace(".record", ".state"), state.encode())
+        failed = await asyncio.to_thread(fleet.answer_to, 500, message)
+        assert "не справился" in failed.text
+    finally:
+        fleet.kill_child("planner", signal.SIGCONT)
+    telegram.tap(500, failed.message_id, failed.buttons()["Попробовать ещё раз"], language_code="ru")
+    await asyncio.to_thread(until, lambda: failed.text == WORDS, 60, "the answer after all")
+    assert len(telegram.by_bot(500)) == 1
+
+
+async def note_of(queue: JetStream, key: str) -> Note | None:
+    stored = await queue.get_last(RECORDS_STREAM, note_subject(key))
+    return Note.decode(stored.data) if stored else None

@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from whisper_bot.gateway_client import Job
+from whisper_bot.records import Note
+from whisper_bot.sentences import failure_sentence, sentence
+from whisper_contracts.failures import FailureReason
+
 MAX_TEXT_UNITS = 4096
 QUOTE_FROM_UNITS = 600
 """A longer text is folded, so that it does not push a chat away."""
@@ -93,3 +98,33 @@ def text_answer(text: str, buttons: tuple[Button, ...] = ()) -> TextAnswer:
 def file_answer(text: str, extension: str, buttons: tuple[Button, ...], caption_of: str = "") -> FileAnswer:
     caption = shortened(caption_of.strip(), CAPTION_UNITS)
     return FileAnswer(f"transcript.{extension}", (text.strip() + "\n").encode(), caption, buttons)
+
+
+def answers(note: Note, text: str, srt: str) -> list[TextAnswer | FileAnswer]:
+    """What stands in the chat in the end: one message, or several where somebody asked for that."""
+    if not text:
+        return [TextAnswer(sentence("no_speech", note.reads))]
+    srt_button = Button(sentence("button_srt", note.reads), f"srt:{note.message_id}")
+    txt_button = Button(sentence("button_txt", note.reads), f"txt:{note.message_id}")
+    if note.answer_format == "srt":
+        return [file_answer(srt, "srt", (txt_button,), text)]
+    parts = split(text)
+    if note.answer_format == "messages" and len(parts) <= MAX_PARTS:
+        return [TextAnswer(part) for part in parts]
+    if note.answer_format == "txt" or len(parts) > 1:
+        return [file_answer(text, "txt", (srt_button,), text)]
+    return [text_answer(parts[0], (srt_button, txt_button))]
+
+
+def progress_text(job: Job, language: str) -> str:
+    if job.windows.total:
+        return sentence("progress", language, percent=100 * job.windows.done // job.windows.total)
+    if job.queue_position:
+        return sentence("queued", language, position=job.queue_position)
+    return sentence("received", language)
+
+
+def refusal_text(code: str, language: str) -> str:
+    """code: why the gateway took no upload."""
+    reason = FailureReason.UNSUPPORTED_LANGUAGE if code == "invalid_language" else code
+    return failure_sentence(reason, language) if reason in set(FailureReason) else sentence("failed_refused", language)

@@ -181,12 +181,12 @@ class Bot:
     async def _take(self, update: Update, intent: Transcribe) -> str | None:
         note = intent.note
         kept = await self._store.note(note.key)
-        if kept is None:
+        if kept is None or kept.record.file is None:  # the latter: a refusal was begun
             if say := await self._refusal(note):
                 await self._replies.say(update, say)
                 return None
             await self._count(note)
-            await self._store.save_note(Kept(note))
+            await self._store.save_note(Kept(note, kept.sequence if kept else 0))
         elif kept.record.outcome and intent.is_asked:
             await self._replies.say(update, Say("already"), reply_to=kept.record.status_id)
             return None
@@ -243,8 +243,7 @@ class Bot:
     async def _change(self, update: Update, intent: Change, sequence: int) -> None:
         if not await self._may(update, intent.needs_admin):
             return
-        if await self._replies.is_new(update):
-            await self._store.save_chat_settings(update.chat, intent.settings, sequence)
+        await self._store.save_chat_settings(update.chat, intent.settings, sequence)
         await self._replies.say(update, intent.say)
 
     async def _erase(self, update: Update, intent: Erase) -> None:

@@ -98,7 +98,7 @@ def decide(update: Update, situation: Situation) -> Intent | None:
     if not _is_allowed(post, situation.settings):
         return Say("not_allowed", {"id": post.from_.id if post.chat.is_private and post.from_ else post.chat.id})
     if post.text:
-        return _decide_command(post, situation)
+        return _decide_command(post, situation, update.update_id)
     return _decide_content(post, situation)
 
 
@@ -165,7 +165,7 @@ def reader_of(post: Post) -> str:
     return language_for(post.from_.language_code if post.from_ else "")
 
 
-def _decide_command(post: Post, situation: Situation) -> Intent | None:
+def _decide_command(post: Post, situation: Situation, update_id: int) -> Intent | None:
     command = COMMAND.fullmatch(post.text.strip())
     if command is None:
         return Say("unknown_command") if post.chat.is_private else None
@@ -181,7 +181,7 @@ def _decide_command(post: Post, situation: Situation) -> Intent | None:
             replied = post.reply_to_message
             return Erase(replied.message_id if replied else None, needs_admin=_needs_admin(post))
         case "language" | "format" | "silent" | "auto":
-            return _decide_change(post, name, argument.lower(), situation.chat)
+            return _decide_change(post, name, argument.lower(), situation.chat, update_id)
     return Say("unknown_command") if post.chat.is_private else None
 
 
@@ -193,18 +193,19 @@ def _decide_transcribe(post: Post, chat: ChatSettings) -> Intent:
     return Transcribe(_note(post, replied, file, chat), is_asked=True)
 
 
-def _decide_change(post: Post, name: str, argument: str, chat: ChatSettings) -> Intent:
+def _decide_change(post: Post, name: str, argument: str, chat: ChatSettings, update_id: int) -> Intent:
     """The changed settings and what is said about them; only said, when nothing changes."""
     changes: dict[str, object] = {}
+    is_repeat = chat.changed_by == update_id
     match name:
         case "silent":
-            changes = {"silent": not chat.silent}
-            say = Say("silent_off" if chat.silent else "silent_on")
+            changes = {"silent": chat.silent if is_repeat else not chat.silent}
+            say = Say("silent_on" if changes["silent"] else "silent_off")
         case "auto" if post.chat.is_private:
             return Say("groups_only")
         case "auto":
-            changes = {"automatic": not chat.automatic}
-            say = Say("auto_off" if chat.automatic else "auto_on")
+            changes = {"automatic": chat.automatic if is_repeat else not chat.automatic}
+            say = Say("auto_on" if changes["automatic"] else "auto_off")
         case "language" if argument and argument != "auto" and not LANGUAGE_CODE.fullmatch(argument):
             return Say("language_unknown", {"language": argument[:20]})
         case "language":
@@ -216,7 +217,8 @@ def _decide_change(post: Post, name: str, argument: str, chat: ChatSettings) -> 
             say = Say("format_is", {"format": argument if is_known else chat.answer_format})
     if not changes:
         return say
-    return Change(chat.model_copy(update=changes), say, needs_admin=_needs_admin(post))
+    changed = chat.model_copy(update=changes | {"changed_by": update_id})
+    return Change(changed, say, needs_admin=_needs_admin(post))
 
 
 def _needs_admin(post: Post) -> bool:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
 
 import structlog
 
 from whisper_bot import metrics
-from whisper_bot.answers import MAX_PARTS, Button, FileAnswer, TextAnswer, file_answer, split, text_answer
+from whisper_bot.answers import Button, FileAnswer, TextAnswer, answers, progress_text, refusal_text
 from whisper_bot.draining import completed
 from whisper_bot.gateway_client import GatewayAway, GatewayClient, Job, JobUnknown, KeyRefused, Upload, UploadRefused
+from whisper_bot.methods import Place
 from whisper_bot.notices import Notices
 from whisper_bot.records import Note
 from whisper_bot.sentences import failure_sentence, sentence
@@ -31,13 +33,12 @@ from whisper_bot.telegram import (
     FileUnavailable,
     MessageGone,
     OutcomeUnknown,
-    Place,
     Refused,
     Telegram,
     TelegramAway,
     backoff_s,
 )
-from whisper_contracts.failures import RETRYABLE, FailureReason
+from whisper_contracts.failures import RETRYABLE
 from whisper_dispatcher.jetstream.errors import WrongLastSequence
 
 log = structlog.get_logger()
@@ -51,6 +52,8 @@ LATE_EDIT_S = 5.0
 KEY_REFUSED_S = 30.0
 TRANSFERS = 8
 AWAY_NOTICE_AFTER = 10
+UNKNOWN_JOBS = 3
+"""A gateway that has just started, or is another replica, may not know a new job yet."""
 
 
 class NotSubmitted(Exception):
@@ -69,6 +72,8 @@ class NoteRuns:
         self._settings = settings
         self._notices = Notices(telegram, settings.bot_admins)
         self._transfers = asyncio.Semaphore(TRANSFERS)
+        # Progress whose edit got no answer: it may be carried out after the final edit, which is then made again.
+        self._late: set[str] = set()
         self.under_way: Callable[[], int] = lambda: 0
 
     async def acknowledge(self, key: str) -> None:
@@ -91,10 +96,12 @@ class NoteRuns:
                 return
             except WrongLastSequence:
                 continue  # changed meanwhile: look again
-            except (GatewayAway, KeyRefused, TelegramAway, OutcomeUnknown) as problem:
+            except (GatewayAway, KeyRefused, TelegramAway, OutcomeUnknown, JobUnknown) as problem:
                 failures += 1
+                if isinstance(problem, JobUnknown) and failures >= UNKNOWN_JOBS:
+                    await self._adapt(key, problem)
                 await self._wait_out(kept.record, problem, failures)
-            except (ChatGone, ChatMoved, MessageGone, JobUnknown, Refused) as change:
+            except (ChatGone, ChatMoved, MessageGone, Refused) as change:
                 await self._adapt(key, change)
 
     async def _wait_out(self, note: Note, problem: Exception, failures: int) -> None:
@@ -129,7 +136,8 @@ class NoteRuns:
                 await self._store.save_note(kept, job=None, requeue=False)
             case ChatGone():
                 if kept.record.job:
-                    await self._gateway.erase(kept.record.job)
+                    with suppress(GatewayAway, KeyRefused):  # else its work was for nothing
+                        await self._gateway.erase(kept.record.job)
                 await self._done(kept, "unreachable")
             case _:
                 await self._notices.tell("notice_answer_refused", reason=str(change))
@@ -141,16 +149,17 @@ class NoteRuns:
         if note.requeue and note.job:
             await self._gateway.requeue(note.job)
             kept = await self._store.save_note(kept, requeue=False)
+            await self._show(note, sentence("received", note.reads))
         try:
             kept = await self._submitted(kept)
         except NotSubmitted as reason:
             await self._edit_status(kept.record, TextAnswer(reason.text))
             await self._done(kept, "failed")
             return
-        job, may_come_late = await self._follow(kept.record)
+        job = await self._follow(kept.record)
         kept = await self._answer(kept, job)
-        if may_come_late:
-            # A progress edit whose answer got lost may be carried out after ours; then ours is made again.
+        if kept.record.key in self._late:
+            self._late.discard(kept.record.key)
             await self._telegram.clock.sleep(LATE_EDIT_S)
             await self._answer(kept, job)
         await self._done(kept, "answered" if job.state == "completed" else "failed")
@@ -188,11 +197,11 @@ class NoteRuns:
             raise MessageGone
         await self._telegram.edit(note.shown_in, note.status_id, answer)
 
-    async def _show(self, note: Note, text: str) -> bool:
-        """False: an edit with this text may still come."""
+    async def _show(self, note: Note, text: str) -> None:
         if note.silent or note.status_id is None:
-            return True
-        return await self._telegram.try_edit(note.shown_in, note.status_id, TextAnswer(text))
+            return
+        if not await self._telegram.try_edit(note.shown_in, note.status_id, TextAnswer(text)):
+            self._late.add(note.key)
 
     # The job
 
@@ -220,12 +229,11 @@ class NoteRuns:
             raise NotSubmitted(sentence("file_gone", note.reads)) from None
         except UploadRefused as refusal:
             log.warning("upload refused", note=note.key, code=refusal.code, reason=str(refusal))
-            raise NotSubmitted(_refusal_text(refusal.code, note.reads)) from None
+            raise NotSubmitted(refusal_text(refusal.code, note.reads)) from None
 
-    async def _follow(self, note: Note) -> tuple[Job, bool]:
-        """The final job, and whether a progress edit may still come."""
+    async def _follow(self, note: Note) -> Job:
+        """The job once it is final."""
         assert note.job
-        late = False
         waiting = asyncio.create_task(self._gateway.wait_final(note.job))
         interval_s = PROGRESS_PRIVATE_S if note.chat > 0 else PROGRESS_GROUP_S
         shown = ""
@@ -234,13 +242,13 @@ class NoteRuns:
                 await asyncio.wait({waiting}, timeout=interval_s + PROGRESS_LOAD_S * self.under_way())
                 job = await self._gateway.job(note.job)
                 if job.is_final:
-                    return job, late
+                    return job
                 if waiting.done():
                     waiting.result()
                     await self._telegram.clock.sleep(backoff_s(1))
                     waiting = asyncio.create_task(self._gateway.wait_final(note.job))
                 if (text := progress_text(job, note.reads)) != shown:
-                    late = not await self._show(note, text) or late
+                    await self._show(note, text)
                     shown = text
         finally:
             waiting.cancel()
@@ -280,32 +288,3 @@ class NoteRuns:
 
 def _add_part(note: Note) -> Callable[[int], dict[str, Any]]:
     return lambda message_id: {"parts": (*note.parts, message_id)}
-
-
-def progress_text(job: Job, language: str) -> str:
-    if job.windows.total:
-        return sentence("progress", language, percent=100 * job.windows.done // job.windows.total)
-    if job.queue_position:
-        return sentence("queued", language, position=job.queue_position)
-    return sentence("received", language)
-
-
-def answers(note: Note, text: str, srt: str) -> list[TextAnswer | FileAnswer]:
-    """What stands in the chat in the end: one message, or several where somebody asked for that."""
-    if not text:
-        return [TextAnswer(sentence("no_speech", note.reads))]
-    srt_button = Button(sentence("button_srt", note.reads), f"srt:{note.message_id}")
-    txt_button = Button(sentence("button_txt", note.reads), f"txt:{note.message_id}")
-    if note.answer_format == "srt":
-        return [file_answer(srt, "srt", (txt_button,), text)]
-    parts = split(text)
-    if note.answer_format == "messages" and len(parts) <= MAX_PARTS:
-        return [TextAnswer(part) for part in parts]
-    if note.answer_format == "txt" or len(parts) > 1:
-        return [file_answer(text, "txt", (srt_button,), text)]
-    return [text_answer(parts[0], (srt_button, txt_button))]
-
-
-def _refusal_text(code: str, language: str) -> str:
-    reason = FailureReason.UNSUPPORTED_LANGUAGE if code == "invalid_language" else code
-    return failure_sentence(reason, language) if reason in set(FailureReason) else sentence("failed_refused", language)

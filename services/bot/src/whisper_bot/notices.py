@@ -7,8 +7,9 @@ import time
 import structlog
 
 from whisper_bot.answers import TextAnswer
+from whisper_bot.methods import Place
 from whisper_bot.sentences import LANGUAGES, sentence
-from whisper_bot.telegram import ChatGone, ChatMoved, OutcomeUnknown, Place, Refused, Telegram
+from whisper_bot.telegram import ChatGone, ChatMoved, OutcomeUnknown, Refused, Telegram
 
 log = structlog.get_logger()
 

@@ -130,6 +130,8 @@ class ChatSettings(Message):
     silent: bool = False
     automatic: bool = False
     """In a group: every recording is transcribed, without being asked."""
+    changed_by: int = 0
+    """The update that changed them last: delivered again, it does not undo itself."""
 
 
 class Note(Message):

@@ -12,10 +12,11 @@ from whisper_bot import metrics
 from whisper_bot.answers import FileAnswer, TextAnswer, file_answer
 from whisper_bot.decide import Say, reader_of
 from whisper_bot.draining import completed
+from whisper_bot.methods import Place
 from whisper_bot.records import Note, Update
 from whisper_bot.sentences import language_for, sentence
 from whisper_bot.store import Kept, Store
-from whisper_bot.telegram import ChatGone, ChatMoved, OutcomeUnknown, Place, Refused, Telegram, backoff_s
+from whisper_bot.telegram import ChatGone, ChatMoved, OutcomeUnknown, Refused, Telegram, backoff_s
 
 log = structlog.get_logger()
 
@@ -31,10 +32,6 @@ class Replies:
         if update.message:
             return reader_of(update.message)
         return language_for(update.my_chat_member.from_.language_code if update.my_chat_member else "")
-
-    async def is_new(self, update: Update) -> bool:
-        """No reply to it has been begun."""
-        return await self._store.note(self._record(update).key) is None
 
     async def say(self, update: Update, say: Say, *, reply_to: int | None = None) -> None:
         text = sentence(say.key, self.reader(update), **say.values)

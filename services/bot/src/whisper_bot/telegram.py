@@ -26,14 +26,12 @@ from aiogram.methods import (
     AnswerCallbackQuery,
     DeleteWebhook,
     EditMessageMedia,
-    EditMessageText,
     GetChatMember,
     GetFile,
     GetMe,
     GetUpdates,
     Response,
     SendDocument,
-    SendMessage,
     SetMessageReaction,
     SetMyCommands,
     SetWebhook,
@@ -41,17 +39,12 @@ from aiogram.methods import (
 )
 from aiogram.types import (
     BotCommand,
-    BufferedInputFile,
-    InlineKeyboardButton,
-    InlineKeyboardMarkup,
-    InputMediaDocument,
-    MessageEntity,
     ReactionTypeEmoji,
-    ReplyParameters,
 )
 
 from whisper_bot import metrics
-from whisper_bot.answers import Button, FileAnswer, TextAnswer
+from whisper_bot.answers import FileAnswer, TextAnswer
+from whisper_bot.methods import Place, edit_of, new_message
 from whisper_bot.pacing import Pacing
 from whisper_bot.records import ALLOWED_UPDATES
 
@@ -123,16 +116,6 @@ def real_clock() -> Clock:
     return Clock(asyncio.get_running_loop().time, asyncio.sleep)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a new message goes."""
-
-    chat: int
-    reply_to: int | None = None
-    thread_id: int | None = None
-    silent: bool = False
-
-
 class _Session(AiohttpSession):
     """Leaves results as Telegram wrote them. aiogram's models of them refuse what a newer Telegram adds, and a message
     that was sent would count as not sent."""
@@ -196,16 +179,16 @@ class Telegram:
 
     async def send(self, place: Place, answer: TextAnswer | FileAnswer) -> int:
         """The new message's id. Raises OutcomeUnknown, ChatGone, ChatMoved, Refused."""
-        sent = await self._deliver(place.chat, _new(place, answer), is_idempotent=False)
+        sent = await self._deliver(place.chat, new_message(place, answer), is_idempotent=False)
         return int(sent["message_id"])
 
     async def edit(self, chat: int, message_id: int, answer: TextAnswer | FileAnswer) -> None:
         """Done when this returns, however often Telegram had to be asked. Raises MessageGone, ChatGone, ChatMoved, Refused."""
-        await self._deliver(chat, _edit(chat, message_id, answer), is_idempotent=True)
+        await self._deliver(chat, edit_of(chat, message_id, answer), is_idempotent=True)
 
     async def try_edit(self, chat: int, message_id: int, answer: TextAnswer) -> bool:
         """Progress: dropped when it cannot go now. False: it may still come."""
-        return await self._try(chat, _edit(chat, message_id, answer))
+        return await self._try(chat, edit_of(chat, message_id, answer))
 
     async def react(self, chat: int, message_id: int, emoji: str) -> None:
         """A nicety: some chats forbid it."""
@@ -336,48 +319,3 @@ def _settled(refusal: refusals.TelegramAPIError) -> Exception | None:
     if "message to edit not found" in words or "can't be edited" in words or "no text in the message" in words:
         return MessageGone(refusal.message)
     return Refused(refusal.message)
-
-
-def _new(place: Place, answer: TextAnswer | FileAnswer) -> SendMessage | SendDocument:
-    where: dict[str, Any] = {
-        "chat_id": place.chat,
-        "reply_parameters": _reply(place),
-        "message_thread_id": place.thread_id,
-        "disable_notification": place.silent or None,
-        "reply_markup": _markup(answer.buttons),
-    }
-    if isinstance(answer, TextAnswer):
-        return SendMessage(text=answer.text, entities=_entities(answer), **where)
-    document = BufferedInputFile(answer.content, answer.file_name)
-    return SendDocument(document=document, caption=answer.caption or None, **where)
-
-
-def _edit(chat: int, message_id: int, answer: TextAnswer | FileAnswer) -> TelegramMethod[Any]:
-    markup = _markup(answer.buttons)
-    if isinstance(answer, TextAnswer):
-        return EditMessageText(
-            chat_id=chat, message_id=message_id, text=answer.text, entities=_entities(answer), reply_markup=markup
-        )
-    media = InputMediaDocument(
-        media=BufferedInputFile(answer.content, answer.file_name), caption=answer.caption or None
-    )
-    return EditMessageMedia(chat_id=chat, message_id=message_id, media=media, reply_markup=markup)
-
-
-def _entities(answer: TextAnswer) -> list[MessageEntity] | None:
-    if not answer.is_quote:
-        return None
-    return [MessageEntity(type="expandable_blockquote", offset=0, length=answer.units)]
-
-
-def _markup(buttons: tuple[Button, ...]) -> InlineKeyboardMarkup | None:
-    if not buttons:
-        return None
-    row = [InlineKeyboardButton(text=button.text, callback_data=button.data) for button in buttons]
-    return InlineKeyboardMarkup(inline_keyboard=[row])
-
-
-def _reply(place: Place) -> ReplyParameters | None:
-    if place.reply_to is None:
-        return None
-    return ReplyParameters(message_id=place.reply_to, allow_sending_without_reply=True)
