@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105  a header's name
 MAX_UPDATE_BYTES = 1024 * 1024
+STORING_S = 6.0
+"""Longer than a publish waits for NATS."""
 
 
 async def keep(store: Store, raw: dict[str, Any]) -> None:
@@ -72,7 +74,7 @@ class Webhook:
         self._secret = settings.bot_webhook_secret.get_secret_value().encode()
         app = web.Application(client_max_size=MAX_UPDATE_BYTES)
         app.router.add_post("/{path:.*}", self._take)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STORING_S)
         self._address = (settings.bot_webhook_host, settings.bot_webhook_port)
         self.problem: str | None = None
 
