@@ -43,7 +43,6 @@ test: check ## Pass everything that needs no cluster
 	@$(BIN)/pytest -n $(or $(TEST_WORKERS),4)
 
 chaos-bot: $(SETUP) ## Kill bot, gateway and NATS under 300 recordings; writes build/chaos-bot.json
-	@$(BIN)/whisperfleet install-tools
 	@$(BIN)/python services/bot/tests/chaos_bot.py --out build/chaos-bot.json
 
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock again

@@ -71,6 +71,12 @@ def test_a_group_is_served_on_command_and_by_itself_once_an_admin_says_so(fleet:
     assert not telegram.replies_to(GROUP, again)
 
 
+def test_a_group_hears_what_the_bot_can_see_when_it_is_added(fleet: Fleet) -> None:
+    fleet.telegram.join(-777)
+    until(lambda: fleet.telegram.by_bot(-777), 20, "the greeting")
+    assert "privacy" in fleet.telegram.by_bot(-777)[0].text
+
+
 def test_formats_languages_and_buttons(fleet: Fleet, spoken_note: bytes) -> None:
     telegram = fleet.telegram
     changed = telegram.say(2, text="/format srt", language_code="ru")

@@ -10,13 +10,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from bot_harness import TOKEN, Bots, Fleet, is_alive, is_status, until
 from chaos_bot import WORDS, stub_whisper_server
 from fake_telegram import FakeTelegram, Fault
 
-from whisper_bot.records import Note
-from whisper_bot.store import RECORDS_STREAM, note_subject
+from whisper_bot.gateway_client import GatewayClient, Upload
+from whisper_bot.note_run import NoteRuns
+from whisper_bot.records import File, Note
+from whisper_bot.settings import BotSettings
+from whisper_bot.store import RECORDS_STREAM, Kept, Store, ensure_streams, note_subject
+from whisper_bot.telegram import Telegram, real_clock
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import JobState
 from whisper_dispatcher.jetstream.connection import JetStream, connected
@@ -119,15 +124,21 @@ def test_a_drained_bot_leaves_its_work_to_the_next_at_once(fleet: Fleet, bot: Bo
 
 def test_what_cannot_be_stored_is_not_confirmed_to_telegram(fleet: Fleet, bot: Bots, tmp_path: Path) -> None:
     telegram, log = fleet.telegram, tmp_path / "bot.log"
-    bot.start(log)
+    probes = f"http://127.0.0.1:{free_port()}"
+    bot.start(log, WHISPERFLEET_PROBE_PORT=probes.rpartition(":")[2])
     first = telegram.say(300, **voice(fleet))
     fleet.answer_to(300, first)
     until(lambda: not telegram.waiting(), 30)
+    assert httpx.get(f"{probes}/readyz").status_code == 200
     fleet.kill_child("nats-server", signal.SIGSTOP)
     try:
         second = telegram.say(300, **voice(fleet))
         until(lambda: "no updates" in log.read_text(), 60, "word of it in the log")
         assert [update["message"]["message_id"] for update in telegram.waiting()] == [second]
+        problem = httpx.get(f"{probes}/readyz")
+        assert problem.status_code == 503 and "Updates cannot be stored" in problem.text
+        assert httpx.get(f"{probes}/healthz").status_code == 200
+        assert "whisper_bot_updates_stored_total" in httpx.get(f"{probes}/metrics").text
     finally:
         fleet.kill_child("nats-server", signal.SIGCONT)
     assert fleet.answer_to(300, second, limit_s=90).text == WORDS
@@ -180,6 +191,37 @@ async def test_a_failure_that_may_pass_can_be_tried_again(fleet: Fleet, bot: Bot
     telegram.tap(500, failed.message_id, failed.buttons()["Попробовать ещё раз"], language_code="ru")
     await asyncio.to_thread(until, lambda: failed.text == WORDS, 60, "the answer after all")
     assert len(telegram.by_bot(500)) == 1
+
+
+async def test_progress_that_is_carried_out_too_late_does_not_stay(fleet: Fleet) -> None:
+    """An edit that got no answer in time may still be carried out, after the answer has been put in its place."""
+    telegram, ready, running = fleet.telegram, fleet.ready(), fleet.running()
+    settings = BotSettings(telegram_bot_token=TOKEN, api_key=ready["key"], url=ready["url"])
+    client = Telegram(TOKEN, telegram.url, clock=real_clock(), request_timeout_s=0.5)
+    gateway = GatewayClient(ready["url"], ready["key"])
+    late = [Fault(200, delay_s=4.0)]
+    telegram.decide_fault = lambda method, _: late.pop() if method == "editMessageText" and late else None
+    message = telegram.say(600, text="a recording")
+    fleet.kill_child("planner", signal.SIGSTOP)
+    try:
+        upload = Upload(sample_path("hello.wav"), "hello.wav", None, f"late-{message}")
+        job = await gateway.submit(upload)
+        note = Note(chat=600, message_id=message, user=600, reads="en", file=File(file_id="f"), job=job)
+        async with connected(running["nats_url"], name="t", user="admin", password=running["nats_password"]) as queue:
+            await ensure_streams(queue)
+            store = Store(queue, 1, 3600)
+            await store.save_note(Kept(note))
+            finishing = asyncio.create_task(NoteRuns(store, client, gateway, settings).finish(note.key))
+            await asyncio.to_thread(until, lambda: not late, 30, "the progress")
+            fleet.kill_child("planner", signal.SIGCONT)
+            await finishing
+    finally:
+        fleet.kill_child("planner", signal.SIGCONT)
+        await client.close()
+        await gateway.close()
+    (shown,) = telegram.by_bot(600)
+    assert any(text == WORDS for text in shown.edits)
+    assert shown.text == WORDS
 
 
 async def note_of(queue: JetStream, key: str) -> Note | None:
