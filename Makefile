@@ -10,7 +10,7 @@ BIN := .venv/bin
 SETUP := .venv/.installed
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(UV):
 	@echo "Installing uv $(UV_VERSION) into .tools"
@@ -40,7 +40,26 @@ check: $(SETUP) ## Lint, types and import rules
 
 test: check ## Pass everything that needs no cluster
 	@$(BIN)/whisperfleet install-tools
-	@$(BIN)/pytest -n $(or $(TEST_WORKERS),4)
+	@$(BIN)/python -m pytest -n $(or $(TEST_WORKERS),4)
+
+cluster-up: $(SETUP) ## Have a Kubernetes cluster to test on; options in ARGS="--provider node"
+	@$(BIN)/python -m tests.e2e.cluster up $(ARGS)
+
+cluster-images: $(SETUP) ## Build the images into the cluster; some of them with ARGS="operator models"
+	@$(BIN)/python -m tests.e2e.cluster images $(ARGS)
+
+e2e: $(SETUP) ## Pass everything on a real cluster; some of it with ARGS="-k healing"
+	@$(BIN)/python -m pytest tests/e2e --timeout 600 $(ARGS)
+
+cluster-down: $(SETUP) ## Take that cluster away
+	@$(BIN)/python -m tests.e2e.cluster down
+
+chaos: $(SETUP) ## Kill everything in turn while 200 jobs run, and count them; options in ARGS="--seed 2"
+	@$(BIN)/whisperfleet install-tools
+	@$(BIN)/python -m chaos $(ARGS)
+
+bench: $(SETUP) ## Measure speed and overhead beside their goals; some figures alone: ARGS="decode_ms"
+	@$(BIN)/python -m bench $(ARGS)
 
 chaos-bot: $(SETUP) ## Kill bot, gateway and NATS under 300 recordings; writes build/chaos-bot.json
 	@$(BIN)/python services/bot/tests/chaos_bot.py --out build/chaos-bot.json
@@ -50,7 +69,10 @@ lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	  --custom-compile-command "make lock" --no-annotate \
 	  --all-extras --group dev --group bench --group build --output-file requirements.lock pyproject.toml
 
+generate: $(SETUP) ## Write manifests/crds and the chart's copies again from the operator's models
+	@$(BIN)/python -m whisper_operator.crd.generate
+
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test chaos-bot lock clean
+.PHONY: help setup demo up check test e2e chaos chaos-bot bench cluster-up cluster-images cluster-down lock generate clean

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from whisper_models.bundled import demo_model_path
 from whisper_models.catalogue import UnknownModel
 from whisper_models.cli import app
 from whisper_models.ensure import ensure_model
+from whisper_models.fetch_log import progress_lines
 from whisper_models.ggml import InvalidModelFile
 
 
@@ -65,3 +68,67 @@ def test_verify_tells_a_whole_model_from_a_cut_one(model_file: Path) -> None:
     result = CliRunner().invoke(app, ["verify", str(model_file)])
     assert result.exit_code == 1
     assert "cut short" in result.stderr
+
+
+def test_a_folder_gets_a_verified_copy_of_the_demo_model(tmp_path: Path) -> None:
+    target = tmp_path / demo_model_path().name
+    target.write_bytes(b"half a file")
+    result = CliRunner().invoke(app, ["fetch", "demo.en", "--dir", str(tmp_path), "--json"])
+    assert (result.exit_code, result.stdout.strip()) == (0, str(target))
+    assert target.read_bytes() == demo_model_path().read_bytes()
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def fetch_url(server: Any, folder: Path, sha256: str, **options: Any) -> Any:
+    return CliRunner().invoke(
+        app,
+        ["fetch-url", f"{server.url}/own.bin", "--file", "f.bin", "--sha256", sha256, "--dir", str(folder)],
+        **options,
+    )
+
+
+def test_a_model_of_any_address_arrives_under_the_name_that_was_given(
+    model_server: Any, ggml_bytes: Any, tmp_path: Path
+) -> None:
+    model_server.body = ggml_bytes()
+    result = fetch_url(model_server, tmp_path, hashlib.sha256(model_server.body).hexdigest())
+    *progress, path = result.stdout.splitlines()
+    assert (result.exit_code, path) == (0, str(tmp_path / "f.bin"))
+    assert json.loads(progress[0])["total"] == len(model_server.body)
+    assert (tmp_path / "f.bin").read_bytes() == model_server.body
+
+
+def test_one_wrong_byte_is_told_as_json_and_leaves_no_file(model_server: Any, ggml_bytes: Any, tmp_path: Path) -> None:
+    model_server.body = ggml_bytes()
+    result = fetch_url(model_server, tmp_path, hashlib.sha256(model_server.body + b"x").hexdigest())
+    assert result.exit_code == 1
+    said = json.loads(result.stdout.splitlines()[-1])
+    assert said["reason"] == "ChecksumMismatch"
+    assert "own.bin" in said["message"]
+    assert not (tmp_path / "f.bin").exists()
+
+
+def test_the_token_is_shown_to_the_host_of_the_model(model_server: Any, ggml_bytes: Any, tmp_path: Path) -> None:
+    model_server.body = ggml_bytes()
+    asked_with: list[str | None] = []
+
+    def refuse(handler: Any, _body: bytes, _start: int) -> None:
+        asked_with.append(handler.headers.get("Authorization"))
+        handler.send_response(401)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    model_server.behaviours = [refuse]
+    result = fetch_url(model_server, tmp_path, "0" * 64, env={"WHISPER_MODELS_TOKEN": "secret"})
+    assert asked_with == ["Bearer secret"]
+    assert json.loads(result.stdout.splitlines()[-1])["reason"] == "Unauthorized"
+    assert "secret" not in result.stdout
+
+
+def test_progress_is_told_at_most_once_in_an_interval() -> None:
+    lines: list[str] = []
+    at_s = iter([0.0, 0.0, 0.5, 1.0, 1.0])
+    tell = progress_lines(lines.append, every_s=1.0, clock=lambda: next(at_s))
+    for done_bytes in (1, 2, 3):
+        tell(done_bytes, 3)
+    assert [json.loads(line)["bytes"] for line in lines] == [1, 3]

@@ -29,6 +29,8 @@ class CatalogueModel:
     size_bytes: int | None
     sha1: str | None
     sha256: str | None
+    url: str | None = None
+    """Where it lies; None: in the folder of all catalogue models."""
 
 
 DEMO = CatalogueModel(
@@ -70,5 +72,7 @@ def known_file(file_name: str) -> CatalogueModel | None:
 
 def model_url(model: CatalogueModel, mirror: str | None = None) -> str:
     """`mirror` (or the environment's WHISPER_MODELS_MIRROR) is the address of a folder that holds the same files."""
+    if model.url:
+        return model.url
     base = mirror or os.environ.get(MIRROR_VARIABLE) or _SOURCE
     return f"{base.rstrip('/')}/{model.file}"

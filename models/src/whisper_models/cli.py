@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Coroutine
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -13,9 +15,10 @@ from rich.table import Table
 
 from whisper_models.bundled import NotBundled
 from whisper_models.cache import models_folder
-from whisper_models.catalogue import DEMO, UnknownModel, catalogue
-from whisper_models.download import DownloadFailed
+from whisper_models.catalogue import DEMO, CatalogueModel, UnknownModel, catalogue
+from whisper_models.download import DownloadFailed, download_model
 from whisper_models.ensure import ensure_model
+from whisper_models.fetch_log import failure_line, progress_lines
 from whisper_models.ggml import InvalidModelFile, check_model_file
 
 app = typer.Typer(
@@ -41,12 +44,40 @@ def fetch(
     name: Annotated[str, typer.Argument(help="A name from the list, such as base.en.")],
     folder: Annotated[Path | None, typer.Option("--dir", help="Where to put it; the user's cache if left out.")] = None,
     mirror: Annotated[str | None, typer.Option(help="Address of a folder that holds the same files.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Tell progress and failure as lines of JSON.")] = False,
 ) -> None:
     """Download a model, verify it and print its path; a broken download is continued."""
+    if as_json:
+        _run(ensure_model(name, folder=folder, mirror=mirror, on_progress=progress_lines(typer.echo)), as_json=True)
+    else:
+        _run(fetch_with_bar(name, folder=folder, mirror=mirror, console=Console(stderr=True)))
+
+
+@app.command()
+def fetch_url(
+    url: Annotated[str, typer.Argument(help="Address of a model file in ggml format.")],
+    file: Annotated[str, typer.Option(help="Name that the file gets.")],
+    sha256: Annotated[str | None, typer.Option(help="Its checksum; a file with another one is deleted.")] = None,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Where to put it; the user's cache if left out.")] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="WHISPER_MODELS_TOKEN", help="Sent as `Authorization: Bearer`.")
+    ] = None,
+) -> None:
+    """Download a model that is not in the list, and tell progress and failure as lines of JSON."""
+    name = PurePosixPath(urlsplit(url).path).name or file
+    model = CatalogueModel(name=name, file=file, size_bytes=None, sha1=None, sha256=sha256, url=url)
+    work = download_model(model, folder or models_folder(), token=token, on_progress=progress_lines(typer.echo))
+    _run(work, as_json=True)
+
+
+def _run(work: Coroutine[Any, Any, Path], *, as_json: bool = False) -> None:
     try:
-        path = asyncio.run(fetch_with_bar(name, folder=folder, mirror=mirror, console=Console(stderr=True)))
+        path = asyncio.run(work)
     except _SENTENCES as error:
-        raise _exit_with(error) from None
+        if not as_json:
+            raise _exit_with(error) from None
+        typer.echo(failure_line(error))
+        raise typer.Exit(1) from None
     typer.echo(path)
 
 

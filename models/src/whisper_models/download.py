@@ -72,10 +72,13 @@ async def download_model(
     folder: Path,
     *,
     mirror: str | None = None,
+    token: str | None = None,
     policy: DownloadPolicy = DEFAULT_POLICY,
     on_progress: Progress | None = None,
 ) -> Path:
     """Brings the model into `folder` under its own file name; one that is there and whole is not fetched again.
+
+    token: sent as `Authorization: Bearer` to the model's own host, and to no host that it sends on to.
 
     Raises DownloadFailed; a part file stays for the next try unless its bytes were wrong.
     """
@@ -85,8 +88,8 @@ async def download_model(
     _prepare_folder(folder)
     async with exclusive_lock_async(folder / f".{model.file}.lock"):
         if not _is_there(target):
-            transfer = _Transfer(model, PartFile(target), model_url(model, mirror), policy, on_progress)
-            await transfer.run()
+            url = model_url(model, mirror)
+            await _Transfer(model, PartFile(target), url, token, policy, on_progress).run()
     return target
 
 
@@ -112,6 +115,7 @@ class _Transfer:
     model: CatalogueModel
     part: PartFile
     url: str
+    token: str | None
     policy: DownloadPolicy
     on_progress: Progress | None
 
@@ -139,6 +143,8 @@ class _Transfer:
 
     async def _fetch(self, client: httpx.AsyncClient) -> None:
         headers = resume_headers(self.part.size_bytes, self.part.etag)
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         try:
             async with client.stream("GET", self.url, headers=headers) as response:
                 if self._was_complete(response):
@@ -233,7 +239,7 @@ class _Transfer:
         if status in (401, 403):
             return self._failed(DownloadReason.UNAUTHORIZED, f"is not given out without permission (HTTP {status})")
         if status in (404, 410):
-            return self._failed(DownloadReason.NOT_FOUND, "is not there (HTTP 404); check the mirror")
+            return self._failed(DownloadReason.NOT_FOUND, f"is not there (HTTP {status}); check its address")
         failure = self._failed(DownloadReason.UNREACHABLE, f"was refused with HTTP {status}")
         return _Interrupted(failure) if status in (408, 429) or status >= 500 else failure
 

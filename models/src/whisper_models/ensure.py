@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from whisper_models.bundled import demo_model_path
+from whisper_models.bundled import copy_demo_model, demo_model_path
 from whisper_models.cache import models_folder
 from whisper_models.catalogue import DEMO_MODEL, find
 from whisper_models.download import Progress, download_model
@@ -23,7 +23,7 @@ async def ensure_model(
     Raises UnknownModel, NotBundled, DownloadFailed or InvalidModelFile, each with a sentence for the user.
     """
     if name_or_path == DEMO_MODEL:
-        path = demo_model_path()
+        path = copy_demo_model(folder) if folder else demo_model_path()
     elif is_path(name_or_path):
         path = Path(name_or_path)
     else:

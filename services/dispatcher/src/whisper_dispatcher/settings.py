@@ -24,6 +24,11 @@ class ProcessSettings(BaseSettings):
     nats_user: str | None = None
     nats_password: str | None = None
     nats_credentials: Path | None = None
+    """A file of NATS' own kind, with a signed JWT and its key."""
+    nats_inbox_prefix: str | None = None
+    """Where replies come to, if the user may not listen on `_INBOX`; with nats_user it is _INBOX_<user>."""
+    nats_ca: Path | None = None
+    """Certificate of the private authority that the servers' own are checked against."""
     log_json: bool = False
     otlp_endpoint: str | None = None
     """OTLP/HTTP collector for traces, such as http://127.0.0.1:4318; needs the extra `telemetry`."""
@@ -54,4 +59,6 @@ class ProcessSettings(BaseSettings):
             user=self.nats_user,
             password=self.nats_password,
             credentials=str(self.nats_credentials) if self.nats_credentials else None,
+            inbox_prefix=self.nats_inbox_prefix,
+            ca_file=str(self.nats_ca) if self.nats_ca else None,
         )

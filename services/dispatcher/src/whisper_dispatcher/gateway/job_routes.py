@@ -88,7 +88,8 @@ async def get_events(request: Request, job: str) -> Response:
     after = int(last_id) if last_id.isdecimal() and len(last_id) < MAX_ID_DIGITS else 0
     if view.is_final and after >= view.state_sequence:
         return Response(status_code=204)
-    return sse.event_stream(job_events(gateway, view, after), job)
+    revoked = gateway.clients.revocation(client.client)
+    return sse.event_stream(job_events(gateway, view, after, revoked), job)
 
 
 @router.delete("/{job}", summary="Cancel a running job, or erase a finished one")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import nats
@@ -16,6 +18,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from whisper_dispatcher.jetstream.credentials import follow
 from whisper_dispatcher.jetstream.errors import (
     NO_SPACE,
     STREAM_FULL,
@@ -57,6 +60,7 @@ class JetStream:
     def __init__(self, client: Client) -> None:
         self.client = client
         self._disconnect_listeners: list[Callable[[], None]] = []
+        self._following: asyncio.Task[None] | None = None
 
     @classmethod
     async def connect(
@@ -67,8 +71,13 @@ class JetStream:
         user: str | None = None,
         password: str | None = None,
         credentials: str | None = None,
+        inbox_prefix: str | None = None,
+        ca_file: str | None = None,
     ) -> JetStream:
-        """Waits for ever for the first connection, so that start order does not matter."""
+        """Waits for ever for the first connection, so that start order does not matter.
+
+        credentials: a file, which may be renewed meanwhile. ca_file: for servers of a private authority.
+        """
         client = Client()
         jetstream = cls(client)
         options: dict[str, Any] = {}
@@ -77,6 +86,11 @@ class JetStream:
             options = {"user": user, "password": password, "inbox_prefix": f"_INBOX_{user}"}
         if credentials:
             options["user_credentials"] = credentials
+            used = await asyncio.to_thread(Path(credentials).read_bytes)
+        if inbox_prefix:
+            options["inbox_prefix"] = inbox_prefix
+        if ca_file:
+            options["tls"] = ssl.create_default_context(cafile=ca_file)
         while True:
             try:
                 await client.connect(
@@ -94,6 +108,8 @@ class JetStream:
                     disconnected_cb=jetstream._on_disconnect,
                     **options,
                 )
+                if credentials:
+                    jetstream._following = asyncio.create_task(follow(client, Path(credentials), used))
                 return jetstream
             except (TimeoutError, nats.errors.NoServersError, OSError):
                 log.warning("nats unreachable, trying again", nats=name)
@@ -119,6 +135,8 @@ class JetStream:
         return self.client.is_connected
 
     async def close(self) -> None:
+        if self._following:
+            self._following.cancel()
         await self.client.close()
 
     async def publish(

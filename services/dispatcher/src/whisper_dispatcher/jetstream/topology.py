@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -33,6 +33,25 @@ class Limits:
     journal_bytes: int = 4 * 1024**3
     audio_bytes: int = 16 * 1024**3
     replicas: int = 1
+
+    @property
+    def store_bytes(self) -> int:
+        """What the server may fill: the streams with a limit, and a tenth for those that hold small messages."""
+        return self._bytes * 11 // 10
+
+    def within(self, store_bytes: int) -> Limits:
+        """The same, or in the same shares as much less as fits into a store of this size."""
+        share = min(1.0, store_bytes * 10 / 11 / self._bytes)
+        return replace(
+            self,
+            windows_bytes=int(self.windows_bytes * share),
+            journal_bytes=int(self.journal_bytes * share),
+            audio_bytes=int(self.audio_bytes * share),
+        )
+
+    @property
+    def _bytes(self) -> int:
+        return self.windows_bytes + self.journal_bytes + self.audio_bytes
 
 
 def streams(limits: Limits) -> list[dict[str, Any]]:

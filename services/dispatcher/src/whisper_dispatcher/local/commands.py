@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from whisper_dispatcher.jetstream.permissions import Role
 from whisper_dispatcher.local.data_folder import DataFolder
-from whisper_dispatcher.local.nats_server import Role
 from whisper_dispatcher.local.processes import Command
 from whisper_dispatcher.settings import PREFIX
 

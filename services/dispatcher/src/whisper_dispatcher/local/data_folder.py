@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from whisper_dispatcher.jetstream.permissions import ROLES, Role
 from whisper_dispatcher.jetstream.topology import Limits
 from whisper_dispatcher.jobs.clients import new_key
-from whisper_dispatcher.local.nats_server import ROLES, Role, limits_for_disk
+from whisper_dispatcher.local.nats_server import limits_for_disk
 
 
 class FolderInUse(Exception):

@@ -43,6 +43,8 @@ class Planner:
         self.tail = Tail(jetstream, names.JOURNAL_STREAM, [names.JOB_SUBJECTS], self.index.apply)
         self.decoder = Decoder(max_duration_s=settings.max_audio_s, workers=settings.decoders)
         self.held: set[str] = set()
+        self._holding: set[int] = set()
+        """Sequences of the plan messages of the held jobs."""
         self._crashes: Counter[str] = Counter()
         self._stopping = asyncio.Event()
 
@@ -84,10 +86,11 @@ class Planner:
             held.add(task)
             task.add_done_callback(held.discard)
             task.add_done_callback(lambda _: free.release())
+        # First, or what is handed back would come to the request that is still open here.
+        await puller.stop()
         for task in held:
             task.cancel()
         await asyncio.gather(*held, return_exceptions=True)
-        await puller.stop()
 
     async def _next(self, puller: Puller) -> Delivery | None:
         pull = asyncio.create_task(puller.pull(expires_s=PULL_S))
@@ -106,6 +109,10 @@ class Planner:
             await asyncio.gather(pull, stop, return_exceptions=True)
 
     async def _hold(self, delivery: Delivery) -> None:
+        if delivery.sequence in self._holding:
+            # A NATS that was killed has forgotten that it is in progress. The run that has it settles this one too.
+            log.info("held already", subject=delivery.subject, deliveries=delivery.deliveries)
+            return
         try:
             task = PlanTask.decode(delivery.data)
         except ValidationError:
@@ -115,6 +122,7 @@ class Planner:
             return
         progress = asyncio.create_task(keep_in_progress(delivery, topology.PLAN_ACK_WAIT_S / 3))
         self.held.add(task.job)
+        self._holding.add(delivery.sequence)
         try:
             await self._run(task, delivery)
             self._crashes.pop(task.job, None)
@@ -130,6 +138,7 @@ class Planner:
             await self._crashed(task, delivery)
         finally:
             self.held.discard(task.job)
+            self._holding.discard(delivery.sequence)
             progress.cancel()
 
     async def _run(self, task: PlanTask, delivery: Delivery) -> None:

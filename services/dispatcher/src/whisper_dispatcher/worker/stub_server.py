@@ -42,6 +42,7 @@ OWN_FLAGS: dict[str, tuple[Callable[[str], float | int | str], str, str]] = {
     "load-ms": (float, "0", "time before the port is bound"),
     "crash-at": (int, "0", "die by SIGKILL in this inference, counted from 1"),
     "hang-at": (int, "0", "never end this inference, and never start another"),
+    "endless-prompt": (str, "", "inferences with this prompt end only when the client hangs up"),
     "fail-first": (int, "0", "answer so many inferences with 500"),
     "exit-code": (int, "-1", "leave at once with this code"),
     "text": (str, "hello world one two three", "what is heard"),
@@ -132,7 +133,8 @@ class Stub:
             os.kill(os.getpid(), signal.SIGKILL)
         if self._inferences == settings.hang_at:
             await asyncio.Event().wait()
-        if await hung_up_within(reader, settings.delay_ms / 1000):
+        is_endless = bool(settings.endless_prompt) and form.get("prompt", b"").decode() == settings.endless_prompt
+        if await hung_up_within(reader, None if is_endless else settings.delay_ms / 1000):
             raise Refused(404, f"File Not Found ({request.path})")
         if self._inferences <= settings.fail_first:
             raise Refused(500, '{"error":"failed to process audio"}', "application/json")
@@ -153,8 +155,8 @@ class Stub:
         return 200, json.dumps(answer), "application/json"
 
 
-async def hung_up_within(reader: asyncio.StreamReader, delay_s: float) -> bool:
-    """Waits, and tells whether the client hung up meanwhile: that stops an inference."""
+async def hung_up_within(reader: asyncio.StreamReader, delay_s: float | None) -> bool:
+    """Waits, for ever without a delay, and tells whether the client hung up meanwhile: that stops an inference."""
     try:
         async with asyncio.timeout(delay_s):
             return not await reader.read(1)

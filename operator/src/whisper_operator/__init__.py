@@ -1,0 +1,1 @@
+"""Turns WhisperServer, WhisperModel and WhisperClient objects into what they describe."""

@@ -1,0 +1,80 @@
+"""The children of every WhisperServer, as the informers last saw them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from whisper_operator.crd.definition import WHISPER_SERVER
+from whisper_operator.naming import INSTANCE_LABEL
+from whisper_operator.observed import ChildKey, Observed, child_key
+from whisper_operator.server import Manifest
+
+ServerKey = tuple[str, str]
+"""Namespace and name."""
+
+
+class ChildStore:
+    def __init__(self) -> None:
+        self._children: dict[ServerKey, dict[ChildKey, Manifest]] = defaultdict(dict)
+        self._pods: dict[ServerKey, dict[str, Manifest]] = defaultdict(dict)
+        self._owners: dict[tuple[str, ChildKey], ServerKey] = {}
+
+    def put(self, live: Manifest) -> set[ServerKey]:
+        """The servers that it concerns: more than one where it changed hands."""
+        previous = self.remove(live)
+        owner = owner_of(live)
+        if owner is None:
+            return previous
+        if live["kind"] == "Pod":
+            self._pods[owner][live["metadata"]["name"]] = live
+        else:
+            self._children[owner][child_key(live)] = live
+        self._owners[_place(live)] = owner
+        return previous | {owner}
+
+    def remove(self, live: Manifest) -> set[ServerKey]:
+        owner = self._owners.pop(_place(live), None)
+        if owner is None:
+            return set()
+        of_kind: dict[ServerKey, dict[str, Manifest]] | dict[ServerKey, dict[ChildKey, Manifest]]
+        if live["kind"] == "Pod":
+            self._pods[owner].pop(live["metadata"]["name"], None)
+            of_kind = self._pods
+        else:
+            self._children[owner].pop(child_key(live), None)
+            of_kind = self._children
+        if not of_kind[owner]:
+            del of_kind[owner]
+        return {owner}
+
+    def observed(self, key: ServerKey, uid: str) -> Observed:
+        """Without the children of an earlier server of that name, which the cluster is about to delete."""
+        children = [child for child in self._children.get(key, {}).values() if _belongs(child, uid)]
+        return Observed.of(children, self._pods.get(key, {}).values())
+
+
+def owner_of(live: Manifest) -> ServerKey | None:
+    """By its owner reference. Labels can be edited; they count for what has no WhisperServer as owner."""
+    metadata = live["metadata"]
+    controller = _controller(live)
+    if controller and controller.get("kind") == WHISPER_SERVER.kind:
+        return metadata["namespace"], controller["name"]
+    instance = metadata.get("labels", {}).get(INSTANCE_LABEL)
+    if instance is None or (controller and live["kind"] != "Pod"):
+        return None
+    return metadata["namespace"], instance
+
+
+def _controller(live: Manifest) -> Mapping[str, str] | None:
+    references = live["metadata"].get("ownerReferences") or []
+    return next((reference for reference in references if reference.get("controller")), None)
+
+
+def _belongs(live: Manifest, uid: str) -> bool:
+    controller = _controller(live)
+    return controller is None or controller["uid"] == uid
+
+
+def _place(live: Manifest) -> tuple[str, ChildKey]:
+    return live["metadata"]["namespace"], child_key(live)

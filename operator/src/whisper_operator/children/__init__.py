@@ -1,0 +1,55 @@
+"""Everything that belongs to a WhisperServer, as manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from whisper_operator.children.claim import model_claim
+from whisper_operator.children.deployment import deployment
+from whisper_operator.children.disruption import pod_disruption_budget
+from whisper_operator.children.download_job import download_job
+from whisper_operator.children.monitor import pod_monitor
+from whisper_operator.children.nats_secret import nats_secret
+from whisper_operator.children.network import network_policy, service
+from whisper_operator.children.worker_pod import queue_name
+from whisper_operator.observed import Observed
+from whisper_operator.server import Manifest, Server
+from whisper_operator.settings import OperatorSettings
+from whisper_operator.volume import ModelVolume
+
+
+def desired_children(
+    server: Server, volume: ModelVolume, observed: Observed, settings: OperatorSettings
+) -> list[Manifest]:
+    return [child for child in _children(server, volume, observed, settings) if child]
+
+
+def _children(
+    server: Server, volume: ModelVolume, observed: Observed, settings: OperatorSettings
+) -> Iterable[Manifest | None]:
+    spec = server.spec
+    yield nats_secret(server, queue_name(server), settings)
+    yield service(server)
+    if volume.kind == "OwnClaim":
+        yield model_claim(server, observed.claim(server))
+    if volume.fetched_by_job:
+        yield download_job(server, volume, settings)
+    if spec.network_policy.enabled:
+        yield network_policy(server, volume, settings)
+    if spec.pod_disruption_budget.enabled and server.most_replicas > 1:
+        yield pod_disruption_budget(server)
+    if spec.monitoring.pod_monitor and settings.pod_monitors:
+        yield pod_monitor(server)
+    yield _servers(server, volume, observed, settings)
+
+
+def _servers(server: Server, volume: ModelVolume, observed: Observed, settings: OperatorSettings) -> Manifest | None:
+    """Before its model is there, a new server has a Deployment without pods: no device waits for a download.
+
+    One whose model is being changed keeps the Deployment it has, which serves on with the old one.
+    """
+    if observed.model_is_there(server, volume) or server.replicas == 0:
+        return deployment(server, volume, settings, replicas=server.replicas)
+    live = observed.deployment(server)
+    serves = live is not None and live["spec"].get("replicas", 1) > 0
+    return None if serves else deployment(server, volume, settings, replicas=0)

@@ -1,0 +1,74 @@
+"""What the pods of a WhisperServer have in common: the worker's and the download's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whisper_operator.model_file import MOUNT_PATH, ModelFile
+from whisper_operator.server import Manifest, Server
+from whisper_operator.settings import OperatorSettings
+
+USER_ID = 65532
+FETCH = "fetch"
+"""Name of the container that downloads."""
+
+TMP_VOLUME = {"name": "tmp", "emptyDir": {}}
+TMP_MOUNT = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  a volume of the pod's own
+
+CONTAINER_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+
+
+def pod_basics(server: Server) -> Manifest:
+    """Restricted, without a token, and on the nodes that the servers may run on: where a download binds a claim, they follow."""
+    spec = server.spec
+    wanted: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": USER_ID,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "imagePullSecrets": [{"name": name} for name in spec.image_pull_secrets],
+        "nodeSelector": spec.node_selector,
+        "affinity": spec.affinity,
+        "tolerations": [toleration.model_dump(by_alias=True, exclude_none=True) for toleration in spec.tolerations],
+        "priorityClassName": spec.priority_class_name,
+        "schedulerName": spec.scheduler_name,
+        "serviceAccountName": spec.service_account_name,
+    }
+    return {name: value for name, value in wanted.items() if value not in (None, [], {})}
+
+
+def fetch_container(file: ModelFile, settings: OperatorSettings) -> Manifest:
+    token = file.token
+    environment = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108
+    secret = (
+        [
+            {
+                "name": "WHISPER_MODELS_TOKEN",
+                "valueFrom": {"secretKeyRef": {"name": token.name, "key": token.key}},
+            }
+        ]
+        if token
+        else []
+    )
+    return {
+        "name": FETCH,
+        "image": settings.models_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "args": [*file.fetch_arguments, "--dir", MOUNT_PATH],
+        "env": [*environment, *secret],
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": CONTAINER_SECURITY,
+        # The last line says why it failed.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "model", "mountPath": MOUNT_PATH}, TMP_MOUNT],
+    }

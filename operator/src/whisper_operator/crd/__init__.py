@@ -1,0 +1,1 @@
+"""Our kinds: pydantic models, from which the CustomResourceDefinitions are generated."""

@@ -1,0 +1,139 @@
+"""CustomResourceDefinition manifests of our kinds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from whisper_operator.crd.fields import rule
+from whisper_operator.crd.schema import structural_schema
+from whisper_operator.crd.whisper_server import MAX_NAME_LENGTH, WhisperServer
+
+GROUP = "whisperfleet.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Of `kubectl get`. priority 0 is always shown, 1 with `-o wide`."""
+
+    name: str
+    path: str
+    type: str = "string"
+    priority: int = 0
+    description: str = ""
+
+    def as_manifest(self) -> dict[str, Any]:
+        manifest: dict[str, Any] = {"name": self.name, "type": self.type, "jsonPath": self.path}
+        if self.description:
+            manifest["description"] = self.description
+        return manifest | ({"priority": self.priority} if self.priority else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    kind: str
+    plural: str
+    short_names: tuple[str, ...]
+    model: type[BaseModel]
+    columns: tuple[Column, ...]
+    scalable: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.plural}.{GROUP}"
+
+
+def _condition(type_: str, field: str) -> str:
+    return f'.status.conditions[?(@.type=="{type_}")].{field}'
+
+
+_AGE = Column("Age", ".metadata.creationTimestamp", "date")
+
+WHISPER_SERVER = Kind(
+    kind="WhisperServer",
+    plural="whisperservers",
+    short_names=("wsp",),
+    model=WhisperServer,
+    columns=(
+        Column("Model", ".status.model.name"),
+        Column("Ready", _condition("Ready", "status")),
+        Column("Reason", _condition("Ready", "reason")),
+        Column("Up", ".status.readyReplicas", "integer", description="Pods that take work."),
+        Column("Want", ".spec.replicas", "integer", description="Pods that are asked for."),
+        Column("Model%", ".status.model.percent", "integer", description="How much of the model is downloaded."),
+        Column("Backend", ".status.backend"),
+        Column("Pending", ".status.queue.pending", "integer", description="Windows that wait."),
+        _AGE,
+        Column("Message", _condition("Ready", "message"), priority=1),
+    ),
+    scalable=True,
+)
+
+KINDS = (WHISPER_SERVER,)
+
+
+def definition(kind: Kind) -> dict[str, Any]:
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": kind.name},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind.kind,
+                "listKind": f"{kind.kind}List",
+                "plural": kind.plural,
+                "singular": kind.kind.lower(),
+                "shortNames": list(kind.short_names),
+                "categories": ["all", "whisper"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": _subresources(kind),
+                    "additionalPrinterColumns": [column.as_manifest() for column in kind.columns],
+                    "schema": {"openAPIV3Schema": _root_schema(kind)},
+                }
+            ],
+        },
+    }
+
+
+def _subresources(kind: Kind) -> dict[str, Any]:
+    scale = {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    }
+    return {"status": {}} | ({"scale": scale} if kind.scalable else {})
+
+
+def _root_schema(kind: Kind) -> dict[str, Any]:
+    schema = structural_schema(kind.model)
+    name_rules = [
+        rule(
+            f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
+            f"the name must have at most {MAX_NAME_LENGTH} characters: names of children are made of it",
+        ),
+        rule(
+            "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "the name must begin with a letter and hold only a-z, 0-9 and '-': a Service bears it",
+        ),
+    ]
+    identity = {
+        "apiVersion": {"type": "string", "description": f"Version of this kind: {API_VERSION}."},
+        "kind": {"type": "string", "description": f"This kind: {kind.kind}."},
+        "metadata": {"type": "object"},
+    }
+    return schema | {
+        "properties": identity | schema["properties"],
+        "required": ["spec"],
+        "x-kubernetes-validations": name_rules,
+    }

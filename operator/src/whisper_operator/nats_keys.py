@@ -1,0 +1,129 @@
+"""`python -m whisper_operator.nats_keys NAMESPACE SECRET`: makes the keys of a queue, once.
+
+The Secret then holds what nats-server trusts, the credentials of each process, and what workers' users are signed with.
+One that is there is left as it is: other keys would lock everybody out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import secrets
+import sys
+import time
+from collections.abc import Callable
+
+import structlog
+
+from whisper_dispatcher import logs
+from whisper_dispatcher.jetstream.permissions import Role, permissions
+from whisper_operator import nats_jwt
+from whisper_operator.access import NoAccess, find_access
+from whisper_operator.cluster import ApiError, Cluster, Unreachable, connect
+from whisper_operator.resources import SECRETS
+from whisper_operator.server import Manifest
+
+log = structlog.get_logger()
+
+PROCESSES: dict[str, Role] = {"operator": "admin", "gateway": "gateway", "planner": "planner", "bot": "bot"}
+"""Each with credentials of its own, and what it may do."""
+
+
+def new_keys(random: Callable[[int], bytes], issued_at: int) -> dict[str, str]:
+    """Contents of the Secret, by key."""
+    operator, speech, signing, system = (
+        nats_jwt.key_of(kind, random(nats_jwt.SEED_BYTES)) for kind in ("operator", "account", "account", "account")
+    )
+    account, system_account = nats_jwt.public(speech), nats_jwt.public(system)
+    accounts = {
+        account: nats_jwt.account_jwt(
+            operator,
+            account,
+            name="SPEECH",
+            signing_keys=[nats_jwt.public(signing)],
+            stores=True,
+            issued_at=issued_at,
+        ),
+        system_account: nats_jwt.account_jwt(
+            operator, system_account, name="SYSTEM", signing_keys=[], stores=False, issued_at=issued_at
+        ),
+    }
+    trusted = nats_jwt.operator_jwt(operator, system_account=system_account, issued_at=issued_at)
+    found = {
+        "auth.conf": _server_config(trusted, system_account, accounts),
+        "account.pub": account,
+        "account-signing.seed": nats_jwt.seed(signing),
+        "operator.seed": nats_jwt.seed(operator),
+        # nats-server reads variables as its own language: a letter first, or it might be a number.
+        "routes.password": "r" + random(24).hex(),
+    }
+    for process, role in PROCESSES.items():
+        user = nats_jwt.key_of("user", random(nats_jwt.SEED_BYTES))
+        jwt = nats_jwt.user_jwt(
+            signing,
+            nats_jwt.public(user),
+            account=account,
+            name=process,
+            permissions=permissions(role, (), inbox=f"_INBOX_{process}"),
+            issued_at=issued_at,
+        )
+        found[f"{process}.creds"] = nats_jwt.credentials(jwt, nats_jwt.seed(user))
+    return found
+
+
+def _server_config(operator: str, system_account: str, accounts: dict[str, str]) -> str:
+    """nats-server reads JSON as its own configuration language; included, it is lines without the braces."""
+    lines = {
+        "operator": operator,
+        "system_account": system_account,
+        "resolver": "MEMORY",
+        "resolver_preload": accounts,
+    }
+    return "".join(f"{name}: {json.dumps(value, indent=2)}\n" for name, value in lines.items())
+
+
+async def make_once(cluster: Cluster, namespace: str, name: str, contents: Callable[[], dict[str, str]]) -> bool:
+    """Whether they were made now."""
+    if await cluster.get(SECRETS, namespace, name) is not None:
+        return False
+    try:
+        await cluster.create(SECRETS, _secret(namespace, name, contents()))
+    except ApiError as error:
+        if error.status == 409:
+            return False
+        raise
+    return True
+
+
+def _secret(namespace: str, name: str, contents: dict[str, str]) -> Manifest:
+    labels = {"app.kubernetes.io/name": "whisperfleet", "app.kubernetes.io/component": "nats-keys"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "type": "Opaque",
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in contents.items()},
+    }
+
+
+async def _run(namespace: str, name: str) -> None:
+    async with connect(find_access()) as cluster:
+        made = await make_once(cluster, namespace, name, lambda: new_keys(secrets.token_bytes, int(time.time())))
+    log.info("keys made" if made else "keys are there already", namespace=namespace, secret=name)
+
+
+def main() -> None:
+    logs.configure("nats-keys", as_json=True)
+    try:
+        namespace, name = sys.argv[1:]
+    except ValueError:
+        sys.exit("Give a namespace and the name of a Secret.")
+    try:
+        asyncio.run(_run(namespace, name))
+    except (NoAccess, ApiError, Unreachable) as error:
+        sys.exit(f"The queue's keys could not be made: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What there is of a WhisperServer in the cluster: its children and their pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from whisper_operator.naming import COMPONENT_LABEL, Component, claim_name
+from whisper_operator.server import Manifest, Server
+from whisper_operator.volume import ModelVolume, job_name
+
+ChildKey = tuple[str, str]
+"""Kind and name."""
+
+
+def child_key(manifest: Mapping[str, object]) -> ChildKey:
+    metadata = manifest["metadata"]
+    assert isinstance(metadata, dict)
+    return str(manifest["kind"]), str(metadata["name"])
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    children: Mapping[ChildKey, Manifest]
+    pods: tuple[Manifest, ...] = ()
+
+    @classmethod
+    def of(cls, children: Iterable[Manifest], pods: Iterable[Manifest] = ()) -> Observed:
+        return cls({child_key(child): child for child in children}, tuple(pods))
+
+    def claim(self, server: Server) -> Manifest | None:
+        return self.children.get(("PersistentVolumeClaim", claim_name(server)))
+
+    def deployment(self, server: Server) -> Manifest | None:
+        return self.children.get(("Deployment", server.name))
+
+    def job(self, server: Server, volume: ModelVolume) -> Manifest | None:
+        return self.children.get(("Job", job_name(server, volume)))
+
+    def model_is_there(self, server: Server, volume: ModelVolume) -> bool:
+        """Whether pods may be started: they bring the model themselves, or it is on their volume."""
+        if not volume.fetched_by_job:
+            return True
+        job = self.job(server, volume)
+        return job is not None and is_complete(job) and not self.job_is_stale(server, job)
+
+    def job_is_stale(self, server: Server, job: Manifest) -> bool:
+        """It filled a claim that is gone; the one of that name is new and empty."""
+        claim = self.claim(server)
+        # Times of the API server in one form, which sorts as text.
+        return claim is not None and is_complete(job) and created(claim) > job["status"].get("startTime", created(job))
+
+    def pods_of(self, component: Component) -> list[Manifest]:
+        return [pod for pod in self.pods if pod["metadata"].get("labels", {}).get(COMPONENT_LABEL) == component]
+
+
+def created(manifest: Manifest) -> str:
+    return str(manifest["metadata"].get("creationTimestamp", ""))
+
+
+def is_complete(job: Manifest) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return any(condition["type"] == "Complete" and condition["status"] == "True" for condition in conditions)

@@ -1,0 +1,155 @@
+"""Tells the queue which models are served, and scales WhisperServers by what waits in it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
+from whisper_operator.child_store import ServerKey
+from whisper_operator.cluster import ApiError, Cluster, Unreachable
+from whisper_operator.queue_use import QueueUses, queue_use
+from whisper_operator.resources import WHISPER_SERVERS
+from whisper_operator.scaling import Load, Needs, is_news, needed_pods, scaled
+from whisper_operator.server import InvalidSpec, Manifest, Server, parse_server
+from whisper_operator.settings import OperatorSettings
+from whisper_operator.speech_queue import QueueRefused, SpeechQueue
+
+log = structlog.get_logger()
+
+RETRY_S = 2.0
+_AWAY = (QueueUnavailable, QueueFull, QueueRefused, ApiError, Unreachable)
+
+
+class QueueKeeper:
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: OperatorSettings,
+        servers: Mapping[ServerKey, Manifest],
+        tell: Callable[[ServerKey], None],
+    ) -> None:
+        """tell: is called where a server's status is no longer true."""
+        self.uses = QueueUses()
+        self.loads: dict[str, Load] = {}
+        """What the status tells of each queue."""
+        self._cluster = cluster
+        self._settings = settings
+        self._servers = servers
+        self._tell = tell
+        self._changed = asyncio.Event()
+        self._told_s: dict[str, float] = {}
+        self._needs: dict[ServerKey, Needs] = {}
+
+    @property
+    def owner(self) -> str:
+        return f"operator/{self._settings.namespace or '*'}"
+
+    def see(self, key: ServerKey, server: Server) -> str | None:
+        """Returns why the server may not serve its queue."""
+        others = self.uses.see(key, queue_use(server))
+        if others is not None:
+            self._changed.set()
+            for other in others:
+                self._tell(other)
+        return self.uses.refusal(key)
+
+    def forget(self, key: ServerKey) -> None:
+        for other in self.uses.forget(key):
+            self._tell(other)
+        self._needs.pop(key, None)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        jetstream = await self._settings.connect("operator")
+        queue = SpeechQueue(jetstream, self._settings.queue_limits)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_records(queue))
+                group.create_task(self._watch_loads(queue))
+        finally:
+            await jetstream.close()
+
+    async def _keep_records(self, queue: SpeechQueue) -> None:
+        while True:
+            self._changed.clear()
+            try:
+                await queue.write(self.uses.records(self.owner))
+                await self._prune(queue)
+                wait_s = self._settings.resync_s
+            except _AWAY as error:
+                log.warning("the queue does not know all models yet", error=str(error))
+                wait_s = RETRY_S
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+
+    async def _prune(self, queue: SpeechQueue) -> None:
+        """Takes nothing away before the API server itself says that no WhisperServer is left: ours may not be in yet."""
+        surplus = await queue.owned(self.owner) - self.uses.queues()
+        if not surplus:
+            return
+        there, _ = await self._cluster.list_all(WHISPER_SERVERS, self._settings.namespace, "")
+        for body in there:
+            try:
+                surplus.discard(queue_use(parse_server(body)).queue)
+            except InvalidSpec:
+                return  # which queue it serves is not known
+        await queue.remove(surplus)
+
+    async def _watch_loads(self, queue: SpeechQueue) -> None:
+        while True:
+            await asyncio.sleep(self._settings.scale_every_s)
+            for name in self.uses.queues():
+                try:
+                    load = await queue.load(name)
+                except QueueUnavailable:
+                    continue  # the other loop says so
+                self._tell_load(name, load)
+                await self._scale_all(name, load)
+
+    def _tell_load(self, name: str, load: Load) -> None:
+        now_s = time.monotonic()
+        if is_news(self.loads.get(name), load, self._told_s.get(name, 0.0), now_s):
+            self.loads[name] = load
+            self._told_s[name] = now_s
+            for key in self.uses.users(name):
+                self._tell(key)
+
+    async def _scale_all(self, name: str, load: Load) -> None:
+        for key in sorted(self.uses.users(name)):
+            body = self._servers.get(key)
+            if body is None or self.uses.refusal(key):
+                continue
+            try:
+                await self._scale(key, parse_server(body), load)
+            except (InvalidSpec, ApiError, Unreachable) as error:
+                log.warning("not scaled", namespace=key[0], name=key[1], error=str(error))
+
+    async def _scale(self, key: ServerKey, server: Server, load: Load) -> None:
+        autoscaling = server.spec.autoscaling
+        if autoscaling is None or server.spec.suspend:
+            self._needs.pop(key, None)
+            return
+        now_s = time.monotonic()
+        needs = self._needs.setdefault(key, Needs(since_s=now_s))
+        keep_s = max(autoscaling.scale_up_delay_seconds, autoscaling.scale_down_delay_seconds)
+        needs.add(now_s, needed_pods(autoscaling, load, server.spec.slots), keep_s)
+        wanted = scaled(autoscaling, needs, now_s, server.replicas)
+        if wanted != server.replicas:
+            log.info(
+                "scaling",
+                namespace=key[0],
+                name=key[1],
+                pods=server.replicas,
+                wanted=wanted,
+                pending=load.pending,
+                in_flight=load.in_flight,
+            )
+            await self._cluster.scale(WHISPER_SERVERS, *key, wanted)

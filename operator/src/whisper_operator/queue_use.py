@@ -1,0 +1,114 @@
+"""Which WhisperServers serve which queue. A queue has one model; a second one on it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from whisper_contracts.messages import ModelRecord
+from whisper_operator.child_store import ServerKey
+from whisper_operator.children.worker_pod import queue_name
+from whisper_operator.crd.model_source import ModelSource
+from whisper_operator.server import Server
+
+
+@dataclass(frozen=True, slots=True)
+class QueueUse:
+    """What one WhisperServer says of its queue."""
+
+    queue: str
+    model: tuple[str, ...]
+    created_at: float
+    aliases: tuple[str, ...]
+    languages: tuple[str, ...]
+    is_default: bool
+
+
+def queue_use(server: Server) -> QueueUse:
+    spoken = server.spec.queue
+    name = queue_name(server)
+    return QueueUse(
+        queue=name,
+        model=model_identity(server.spec.model),
+        created_at=server.created_at,
+        aliases=tuple(spoken.aliases),
+        languages=tuple(spoken.languages) or (("en",) if name.endswith(".en") else ()),
+        is_default=spoken.default,
+    )
+
+
+def model_identity(source: ModelSource) -> tuple[str, ...]:
+    """Equal for equal files, wherever they are fetched from."""
+    if source.http:
+        return ("sha256", source.http.sha256)
+    if source.hugging_face:
+        found = source.hugging_face
+        return ("huggingFace", found.repository, found.file, found.sha256 or found.revision)
+    if source.claim:
+        return ("claim", source.claim.name, source.claim.path)
+    if source.whisper_model:
+        return ("whisperModel", source.whisper_model.name)
+    return ("name", source.name or "")
+
+
+@dataclass(slots=True)
+class QueueUses:
+    _uses: dict[ServerKey, QueueUse] = field(default_factory=dict)
+    _by_queue: dict[str, set[ServerKey]] = field(default_factory=dict)
+
+    def see(self, key: ServerKey, use: QueueUse) -> set[ServerKey] | None:
+        """Returns the other servers of the queues that this changes; None: it changes nothing."""
+        if self._uses.get(key) == use:
+            return None
+        concerned = self.forget(key)
+        self._uses[key] = use
+        concerned |= self._by_queue.setdefault(use.queue, set())
+        self._by_queue[use.queue].add(key)
+        return concerned
+
+    def forget(self, key: ServerKey) -> set[ServerKey]:
+        known = self._uses.pop(key, None)
+        if known is None:
+            return set()
+        others = self._by_queue[known.queue]
+        others.discard(key)
+        if not others:
+            del self._by_queue[known.queue]
+        return set(others)
+
+    def users(self, queue: str) -> set[ServerKey]:
+        return self._by_queue.get(queue, set())
+
+    def queues(self) -> set[str]:
+        return set(self._by_queue)
+
+    def refusal(self, key: ServerKey) -> str | None:
+        """Why this server may not serve its queue: an older one serves another model there."""
+        use = self._uses[key]
+        oldest = self._oldest(use.queue)
+        holder = self._uses[oldest]
+        if holder.model == use.model:
+            return None
+        return (
+            f"The queue {use.queue} belongs to another model: WhisperServer {'/'.join(oldest)} serves "
+            f"{' '.join(holder.model)} there. Give this one another spec.queue.name."
+        )
+
+    def records(self, owner: str) -> dict[str, ModelRecord]:
+        """What the gateway is to know of each queue's model."""
+        return {queue: self._record(queue, owner) for queue in self._by_queue}
+
+    def _record(self, queue: str, owner: str) -> ModelRecord:
+        oldest = self._uses[self._oldest(queue)]
+        uses = [use for use in map(self._uses.__getitem__, self._by_queue[queue]) if use.model == oldest.model]
+        all_languages = any(not use.languages for use in uses)
+        return ModelRecord(
+            name=queue,
+            aliases=tuple(sorted({alias for use in uses for alias in use.aliases})),
+            languages=() if all_languages else tuple(sorted({each for use in uses for each in use.languages})),
+            default=any(use.is_default for use in uses),
+            created_at=oldest.created_at,
+            owner=owner,
+        )
+
+    def _oldest(self, queue: str) -> ServerKey:
+        return min(self._by_queue[queue], key=lambda key: (self._uses[key].created_at, key))

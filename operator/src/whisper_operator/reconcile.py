@@ -1,0 +1,206 @@
+"""Makes of each WhisperServer what it describes: looks at what there is, writes what differs, tells the status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from whisper_operator.changes import Apply, Change, Delete, changes, waves
+from whisper_operator.child_store import ChildStore, ServerKey
+from whisper_operator.children import desired_children
+from whisper_operator.children.worker_pod import queue_name
+from whisper_operator.cluster import ApiError, Cluster
+from whisper_operator.differs import first_difference
+from whisper_operator.downloads import Downloads
+from whisper_operator.naming import HASH_ANNOTATION
+from whisper_operator.observed import child_key
+from whisper_operator.patches import merge_patch
+from whisper_operator.problems import Problem
+from whisper_operator.queue_keeper import QueueKeeper
+from whisper_operator.resources import BY_KIND, REMADE, WHISPER_SERVERS
+from whisper_operator.server import InvalidSpec, Manifest, Server, parse_server
+from whisper_operator.settings import OperatorSettings
+from whisper_operator.status import View, refused_status, server_status
+from whisper_operator.volume import ImpossibleCache, ModelVolume, model_volume
+
+log = structlog.get_logger()
+
+TERMINATING = "being terminated"
+
+Settled = tuple[str, str, str]
+"""Hash of what was wanted, version of what came of it, and the difference that stayed."""
+
+
+class ChildrenRefused(Exception):
+    """Told in the status already; worth another try later."""
+
+
+class Reconciler:
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: OperatorSettings,
+        store: ChildStore,
+        *,
+        take: Callable[[Manifest], None],
+        again: Callable[[ServerKey], None],
+    ) -> None:
+        """take: gets every child that a write has answered. again: gets servers that are to be looked at."""
+        self.servers: dict[ServerKey, Manifest] = {}
+        """Every WhisperServer as it was last seen."""
+        self.keeper = QueueKeeper(cluster, settings, self.servers, again)
+        self.downloads = Downloads(cluster)
+        self._cluster = cluster
+        self._settings = settings
+        self._store = store
+        self._take = take
+        self._settled: dict[str, Settled] = {}
+
+    async def reconcile(self, key: ServerKey) -> float | None:
+        """Returns after how many seconds to look again, where no event will tell.
+
+        Raises Unreachable, ApiError or ChildrenRefused; the same call later may do better.
+        """
+        body = self.servers.get(key)
+        if body is None or "deletionTimestamp" in body["metadata"]:
+            return None
+        try:
+            server = parse_server(body)
+            volume = model_volume(server)
+        except (InvalidSpec, ImpossibleCache) as refusal:
+            await self._refuse(body, Problem(type(refusal).__name__, str(refusal)))
+            return None
+        if taken := self.keeper.see(key, server):
+            await self._refuse(body, Problem("QueueTaken", taken))
+            return None
+        return await self._carry_out(body, server, volume)
+
+    def forget(self, key: ServerKey) -> None:
+        self.servers.pop(key, None)
+        self.downloads.forget(key)
+        self.keeper.forget(key)
+
+    async def _refuse(self, body: Manifest, problem: Problem) -> None:
+        status = refused_status(body["metadata"]["generation"], problem, body.get("status") or {}, _now())
+        await self._write_status(body, status)
+
+    async def _carry_out(self, body: Manifest, server: Server, volume: ModelVolume) -> float | None:
+        key = (server.namespace, server.name)
+        observed = self._store.observed(key, server.uid)
+        wanted = desired_children(server, volume, observed, self._settings)
+        planned = changes(server, wanted, observed, self._endures)
+        answers: list[Problem | None] = []
+        for wave in waves(planned):
+            answers += await asyncio.gather(*(self._make(change, server) for change in wave))
+        refused = tuple(answer for answer in answers if answer)
+        if planned:
+            observed = self._store.observed(key, server.uid)
+        progress, again_s = await self.downloads.progress(server, volume, observed)
+        view = View(server, volume, observed, refused, progress, self.keeper.loads.get(queue_name(server)))
+        await self._write_status(body, server_status(view, body.get("status") or {}, _now()))
+        if refused:
+            raise ChildrenRefused(" ".join(problem.message for problem in refused))
+        return again_s
+
+    async def _make(self, change: Change, server: Server) -> Problem | None:
+        try:
+            match change:
+                case Apply():
+                    await self._apply(change)
+                case Delete():
+                    await self._delete(change.live, change.why)
+        except ApiError as error:
+            return _problem(change, server, error)
+        return None
+
+    async def _apply(self, change: Apply) -> None:
+        manifest = change.manifest
+        kind, name = child_key(manifest)
+        namespace = manifest["metadata"]["namespace"]
+        log.info("applying", kind=kind, namespace=namespace, name=name, why=change.why)
+        try:
+            answer = await self._cluster.apply(BY_KIND[kind], manifest, force=change.force)
+        except ApiError as error:
+            if error.status == 422 and change.live and kind in REMADE:
+                await self._delete(change.live, f"it cannot be changed: {error.message}")
+                return
+            raise
+        self._take(answer)
+        self._remember_difference(manifest, answer)
+
+    async def _delete(self, live: Manifest, why: str) -> None:
+        kind, name = child_key(live)
+        log.info("deleting", kind=kind, namespace=live["metadata"]["namespace"], name=name, why=why)
+        await self._cluster.delete(BY_KIND[kind], live)
+
+    def _remember_difference(self, manifest: Manifest, answer: Manifest) -> None:
+        uid = answer["metadata"]["uid"]
+        difference = first_difference(manifest, answer)
+        if difference is None:
+            self._settled.pop(uid, None)
+        else:
+            self._settled[uid] = (_hash(manifest), _content_version(answer), difference)
+
+    def _endures(self, manifest: Manifest, live: Manifest, difference: str) -> bool:
+        """Whether the API server wrote this value its own way when we last applied it."""
+        return self._settled.get(live["metadata"]["uid"]) == (_hash(manifest), _content_version(live), difference)
+
+    async def _write_status(self, body: Manifest, status: Manifest) -> None:
+        patch = merge_patch(body.get("status") or {}, status)
+        if not patch:
+            return
+        namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+        try:
+            answer = await self._cluster.merge_status(WHISPER_SERVERS, namespace, name, patch)
+        except ApiError as error:
+            if error.status == 404:
+                return  # deleted meanwhile
+            raise
+        self.see(answer)
+
+    def see(self, body: Manifest) -> None:
+        """A WhisperServer as it is now; an older version than the known one is ignored."""
+        metadata = body["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        known = self.servers.get(key)
+        if known and known["metadata"]["uid"] == metadata["uid"] and _version(known) > _version(body):
+            return
+        self.servers[key] = body
+
+
+def _problem(change: Change, server: Server, error: ApiError) -> Problem | None:
+    kind, name = child_key(change.manifest if isinstance(change, Apply) else change.live)
+    if error.status == 403 and TERMINATING in error.message:
+        return None  # the namespace goes, and the server with it
+    if error.status == 409 and isinstance(change, Apply) and not change.force:
+        return Problem(
+            "NameTaken",
+            f"There is a {kind} {name} in {server.namespace} already that is not ours ({error.message}). "
+            f"Rename it, or the WhisperServer.",
+        )
+    if error.status == 403:
+        return Problem(
+            "Forbidden", f"The {kind} {name} may not be written: {error.message} Check quotas and the operator's role."
+        )
+    return Problem("ChildRefused", f"The {kind} {name} was refused: {error.message}")
+
+
+def _hash(manifest: Manifest) -> str:
+    return str(manifest["metadata"]["annotations"][HASH_ANNOTATION])
+
+
+def _content_version(live: Manifest) -> str:
+    """A new status is not a new generation; kinds without one have only their resource version."""
+    metadata = live["metadata"]
+    return str(metadata.get("generation") or metadata["resourceVersion"])
+
+
+def _version(body: Manifest) -> int:
+    return int(body["metadata"]["resourceVersion"])
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

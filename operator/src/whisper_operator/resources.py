@@ -1,0 +1,42 @@
+"""The kinds that the operator reads and writes, and where the API server has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from whisper_operator.crd.definition import API_VERSION, WHISPER_SERVER
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    api_version: str
+    kind: str
+    plural: str
+
+    def path(self, namespace: str | None, name: str | None = None) -> str:
+        """namespace: None = all."""
+        prefix = "api" if "/" not in self.api_version else "apis"
+        scope = f"/namespaces/{namespace}" if namespace else ""
+        return f"/{prefix}/{self.api_version}{scope}/{self.plural}" + (f"/{name}" if name else "")
+
+
+WHISPER_SERVERS = Resource(API_VERSION, WHISPER_SERVER.kind, WHISPER_SERVER.plural)
+CLAIMS = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+SECRETS = Resource("v1", "Secret", "secrets")
+SERVICES = Resource("v1", "Service", "services")
+PODS = Resource("v1", "Pod", "pods")
+EVENTS = Resource("v1", "Event", "events")
+JOBS = Resource("batch/v1", "Job", "jobs")
+DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
+DISRUPTION_BUDGETS = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+NETWORK_POLICIES = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+POD_MONITORS = Resource("monitoring.coreos.com/v1", "PodMonitor", "podmonitors")
+
+CHILDREN = (SECRETS, SERVICES, CLAIMS, JOBS, NETWORK_POLICIES, DISRUPTION_BUDGETS, DEPLOYMENTS)
+BY_KIND = {resource.kind: resource for resource in (*CHILDREN, POD_MONITORS)}
+
+PRUNED = frozenset({"Job", "NetworkPolicy", "PodDisruptionBudget", "PodMonitor"})
+"""What is deleted once it is no longer wanted. A claim holds data: it goes with its server or not at all."""
+
+REMADE = frozenset({"Job", "Service", "NetworkPolicy", "PodDisruptionBudget", "PodMonitor"})
+"""What is deleted and made anew where the API server refuses a change, as it does for a Job's template."""

@@ -1,0 +1,135 @@
+"""The operator at work: informers for the children, a queue of servers, and those who work it off."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from whisper_operator.child_store import ChildStore, ServerKey
+from whisper_operator.cluster import ApiError, Cluster, Unreachable
+from whisper_operator.informer import Change, Informer
+from whisper_operator.naming import MANAGED_BY
+from whisper_operator.reconcile import ChildrenRefused, Reconciler
+from whisper_operator.resources import BY_KIND, CHILDREN, POD_MONITORS, PODS
+from whisper_operator.server import Manifest
+from whisper_operator.settings import OperatorSettings
+from whisper_operator.work_queue import KeyedQueue
+
+log = structlog.get_logger()
+
+
+class Runner:
+    """To be made inside the running event loop."""
+
+    def __init__(self, cluster: Cluster, settings: OperatorSettings) -> None:
+        self.queue: KeyedQueue[ServerKey] = KeyedQueue()
+        self.store = ChildStore()
+        self.reconciler = Reconciler(cluster, settings, self.store, take=self._take, again=self.queue.add)
+        self.worked_at = time.monotonic()
+        self._settings = settings
+        resources = (*CHILDREN, PODS, *((POD_MONITORS,) if settings.pod_monitors else ()))
+        self._informers = {
+            resource.kind: Informer(
+                cluster,
+                resource,
+                namespace=settings.namespace,
+                selector=",".join(f"{name}={value}" for name, value in MANAGED_BY.items()),
+                on_change=self._on_child,
+            )
+            for resource in resources
+        }
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for informer in self._informers.values():
+                    group.create_task(informer.run())
+                # Acting on half a picture would make again what is there.
+                for informer in self._informers.values():
+                    await informer.listed.wait()
+                log.info("children listed", servers=len(self.reconciler.servers))
+                for _ in range(self._settings.reconcilers):
+                    group.create_task(self._work())
+                group.create_task(self._resync())
+                group.create_task(self.reconciler.keeper.run())
+        finally:
+            self.queue.close()
+
+    def server_changed(self, body: Manifest) -> None:
+        self.reconciler.see(body)
+        self.queue.add(_key(body))
+
+    def server_deleted(self, body: Manifest) -> None:
+        """Its children go by their owner references."""
+        key = _key(body)
+        known = self.reconciler.servers.get(key)
+        if known and known["metadata"]["uid"] == body["metadata"]["uid"]:
+            self.reconciler.forget(key)
+            self.queue.forget_failures(key)
+
+    def stall(self, after_s: float) -> str | None:
+        """For the liveness probe."""
+        waited_s = time.monotonic() - self.worked_at
+        if len(self.queue) and waited_s > after_s and self.waits_for() is None:
+            return f"{len(self.queue)} objects wait, and none has been worked on for {waited_s:.0f} s."
+        return None
+
+    def waits_for(self) -> str | None:
+        """For the readiness probe."""
+        unlisted = [kind for kind, informer in self._informers.items() if not informer.listed.is_set()]
+        return (
+            f"Not listed yet: {', '.join(unlisted)}. Is the API server there, and may they be read?"
+            if unlisted
+            else None
+        )
+
+    def _take(self, child: Manifest) -> None:
+        if child["kind"] in BY_KIND:
+            self._informers[child["kind"]].take(child)
+
+    def _on_child(self, change: Change, child: Manifest) -> None:
+        concerned = self.store.put(child) if change == "stored" else self.store.remove(child)
+        for key in concerned:
+            self.queue.add(key)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.get()
+            try:
+                await self._reconcile(key)
+            finally:
+                self.queue.done(key)
+                self.worked_at = time.monotonic()
+
+    async def _reconcile(self, key: ServerKey) -> None:
+        namespace, name = key
+        try:
+            again_s = await self.reconciler.reconcile(key)
+        except (ChildrenRefused, ApiError, Unreachable) as error:
+            delay_s = self.queue.retry(key)
+            log.warning("not as wanted", namespace=namespace, name=name, error=str(error), retry_s=round(delay_s, 1))
+        except Exception:
+            # One object must not stop the others; it is tried again, and the trace says what to mend.
+            delay_s = self.queue.retry(key)
+            log.exception("reconcile failed", namespace=namespace, name=name, retry_s=round(delay_s, 1))
+        else:
+            self.queue.forget_failures(key)
+            if again_s is not None:
+                self.queue.add_after(key, again_s)
+
+    async def _resync(self) -> None:
+        """Level-triggered: nothing depends on an event alone."""
+        while True:
+            keys = list(self.reconciler.servers)
+            for key in keys:
+                await asyncio.sleep(self._settings.resync_s / len(keys))
+                self.queue.add(key)
+            if not keys:
+                await asyncio.sleep(self._settings.resync_s)
+
+
+def _key(body: Manifest) -> ServerKey:
+    return body["metadata"]["namespace"], body["metadata"]["name"]

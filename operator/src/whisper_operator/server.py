@@ -1,0 +1,69 @@
+"""A WhisperServer as the operator works with it: parsed once, where it comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from whisper_operator.crd.whisper_server import WhisperServerSpec
+
+Manifest = dict[str, Any]
+
+
+class InvalidSpec(Exception):
+    """A sentence for the author of the object. The API server refuses most of it; newer and older objects come here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    spec: WhisperServerSpec
+    created_at: float = 0.0
+    """Unix seconds."""
+
+    @property
+    def replicas(self) -> int:
+        """How many pods are wanted now."""
+        if self.spec.suspend:
+            return 0
+        if self.spec.replicas is not None:
+            return self.spec.replicas
+        return self.spec.autoscaling.min_replicas if self.spec.autoscaling else 1
+
+    @property
+    def most_replicas(self) -> int:
+        """How many pods there may come to be without a change by hand."""
+        scaled = self.spec.autoscaling.max_replicas if self.spec.autoscaling else 0
+        return max(1 if self.spec.replicas is None else self.spec.replicas, scaled)
+
+
+def parse_server(body: Mapping[str, Any]) -> Server:
+    metadata = body["metadata"]
+    try:
+        spec = WhisperServerSpec.model_validate(body.get("spec") or {})
+    except ValidationError as error:
+        problems = "; ".join(f"spec.{_path(problem['loc'])}: {problem['msg']}" for problem in error.errors())
+        raise InvalidSpec(f"{problems}. Correct the object.") from error
+    return Server(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 1),
+        spec=spec,
+        created_at=_seconds(metadata.get("creationTimestamp")),
+    )
+
+
+def _seconds(timestamp: str | None) -> float:
+    return datetime.fromisoformat(timestamp).timestamp() if timestamp else 0.0
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)

@@ -1,0 +1,80 @@
+"""Settings of the operator."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from whisper_dispatcher.jetstream.topology import Limits
+from whisper_dispatcher.settings import ProcessSettings
+from whisper_operator.nats_users import Signing
+
+ImageFor = Literal["cpu", "nvidia", "amd", "intel"]
+
+_REGISTRY = "ghcr.io/whisperfleet"
+WORKER_IMAGES: dict[ImageFor, str] = {
+    "cpu": f"{_REGISTRY}/whisper-worker:cpu",
+    "nvidia": f"{_REGISTRY}/whisper-worker:cuda",
+    "amd": f"{_REGISTRY}/whisper-worker:vulkan",
+    "intel": f"{_REGISTRY}/whisper-worker:openvino",
+}
+
+
+class OperatorSettings(ProcessSettings):
+    """The NATS user is one that may do everything: the operator makes the streams and the models' consumers."""
+
+    namespace: str | None = None
+    """The only one that is served; None = all."""
+    queue_bytes: int | None = Field(default=None, gt=0)
+    """NATS' max_file_store, which the streams share; None: 26 GB are there."""
+    queue_replicas: int = Field(default=1, ge=1, le=5)
+    """NATS servers that hold each message."""
+    scale_every_s: float = Field(default=1.0, gt=0)
+    """How often the queue is asked how much waits."""
+    worker_nats_url: str | None = None
+    """Where workers find the queue; None: where the operator finds it."""
+    worker_nats_user: str | None = None
+    worker_nats_password: str | None = None
+    nats_signing_key: Path | None = None
+    """File with the seed that signs a NATS user for each WhisperServer. Without it all share worker_nats_user."""
+    nats_account: Path | None = None
+    """File with the public key of the account that these users belong to."""
+    worker_nats_ca_secret: str | None = None
+    """In each WhisperServer's namespace, with the private authority's certificate."""
+    worker_nats_ca_key: str = "ca.crt"
+    worker_images: dict[ImageFor, str] = Field(default_factory=lambda: dict(WORKER_IMAGES))
+    models_image: str = f"{_REGISTRY}/models:latest"
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    pod_monitors: bool = False
+    """Whether the cluster knows PodMonitor."""
+    reconcilers: int = Field(default=8, ge=1)
+    """Objects that are worked on at the same time."""
+    resync_s: float = Field(default=300.0, gt=0)
+    probe_host: str = "127.0.0.1"
+    probe_port: int = 8080
+
+    @model_validator(mode="after")
+    def _signing_is_whole(self) -> Self:
+        if (self.nats_signing_key is None) != (self.nats_account is None):
+            raise ValueError("WHISPERFLEET_NATS_SIGNING_KEY and WHISPERFLEET_NATS_ACCOUNT go together")
+        return self
+
+    @cached_property
+    def signing(self) -> Signing | None:
+        """Raises OSError where a file cannot be read."""
+        if self.nats_signing_key is None or self.nats_account is None:
+            return None
+        return Signing(self.nats_account.read_text().strip(), self.nats_signing_key.read_text().strip())
+
+    @property
+    def queue_limits(self) -> Limits:
+        limits = Limits(replicas=self.queue_replicas)
+        return limits.within(self.queue_bytes) if self.queue_bytes else limits
+
+    @property
+    def queue_url(self) -> str:
+        """As the workers see it."""
+        return self.worker_nats_url or self.nats_url

@@ -1,0 +1,235 @@
+"""The status of a WhisperServer, told from what is observed. No I/O: everything comes in, the status goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from whisper_operator.children.worker_pod import queue_name, resource_name
+from whisper_operator.naming import selector_labels
+from whisper_operator.observed import Observed
+from whisper_operator.problems import Problem, Wish, container_problem, scheduling_problem
+from whisper_operator.scaling import Load
+from whisper_operator.server import Manifest, Server
+from whisper_operator.volume import ModelVolume
+
+Conditions = list[Manifest]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Of a download, as it says itself."""
+
+    done_bytes: int
+    total_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One condition, before it is known whether it is news."""
+
+    type: str
+    holds: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that the status is told from."""
+
+    server: Server
+    volume: ModelVolume
+    observed: Observed
+    refused: tuple[Problem, ...] = ()
+    """Children that the API server did not take."""
+    progress: Progress | None = None
+    load: Load | None = None
+
+    @property
+    def deployment_status(self) -> Manifest:
+        deployment = self.observed.deployment(self.server)
+        return (deployment or {}).get("status") or {}
+
+    @property
+    def model_is_there(self) -> bool:
+        if self.volume.fetched_by_pod:
+            return self.ready > 0
+        return self.observed.model_is_there(self.server, self.volume)
+
+    @property
+    def ready(self) -> int:
+        return int(self.deployment_status.get("readyReplicas", 0))
+
+    @property
+    def updated(self) -> int:
+        return int(self.deployment_status.get("updatedReplicas", 0))
+
+    @property
+    def wish(self) -> Wish:
+        spec = self.server.spec
+        device = resource_name(spec.accelerator) if spec.accelerator else None
+        return Wish(device, spec.cache.storage_class_name)
+
+    @property
+    def wanted(self) -> int:
+        return self.server.replicas
+
+
+def server_status(view: View, previous: Manifest, now: str) -> Manifest:
+    """previous: the status as it is. now: RFC 3339."""
+    told = view.deployment_status
+    selector = selector_labels(view.server, "worker")
+    claimed = _conditions(view)
+    return (
+        previous
+        | {
+            "observedGeneration": view.server.generation,
+            "conditions": dated(claimed, previous.get("conditions") or [], view.server.generation, now),
+            "replicas": int(told.get("replicas", 0)),
+            "readyReplicas": view.ready,
+            "updatedReplicas": view.updated,
+            "selector": ",".join(f"{name}={value}" for name, value in sorted(selector.items())),
+            "model": _model(view),
+        }
+        | _queue(view)
+    )
+
+
+def _queue(view: View) -> Manifest:
+    return {"queue": {"pending": view.load.pending, "inFlight": view.load.in_flight}} if view.load else {}
+
+
+def refused_status(server_generation: int, problem: Problem, previous: Manifest, now: str) -> Manifest:
+    """For a spec that cannot be carried out. What runs is left alone, and so is what is said of it."""
+    claimed = [
+        Claimed("Ready", False, problem.reason, problem.message),
+        Claimed("Degraded", True, problem.reason, problem.message),
+    ]
+    old = previous.get("conditions") or []
+    said = {claim.type for claim in claimed}
+    kept = [condition for condition in old if condition["type"] not in said]
+    return previous | {
+        "observedGeneration": server_generation,
+        "conditions": dated(claimed, old, server_generation, now) + kept,
+    }
+
+
+def dated(claimed: list[Claimed], previous: Conditions, generation: int, now: str) -> Conditions:
+    """lastTransitionTime is that of the status, not of reason or message."""
+    old = {condition["type"]: condition for condition in previous}
+    return [
+        {
+            "type": claim.type,
+            "status": (status := str(claim.holds)),
+            "reason": claim.reason,
+            "message": claim.message,
+            "observedGeneration": generation,
+            "lastTransitionTime": old[claim.type]["lastTransitionTime"]
+            if claim.type in old and old[claim.type]["status"] == status
+            else now,
+        }
+        for claim in claimed
+    ]
+
+
+def _conditions(view: View) -> list[Claimed]:
+    cached, scheduled = _model_cached(view), _scheduled(view)
+    degraded = _degraded(view, cached, scheduled)
+    return [_ready(view, cached, scheduled, degraded), cached, scheduled, _progressing(view, cached), degraded]
+
+
+def _ready(view: View, cached: Claimed, scheduled: Claimed, degraded: Claimed) -> Claimed:
+    if view.server.spec.suspend:
+        return Claimed("Ready", False, "Suspended", "There are no pods until spec.suspend is taken away.")
+    if view.ready:
+        return Claimed("Ready", True, "Serving", f"{view.ready} of {view.wanted} pods take work.")
+    causes = [cause for cause in (degraded, cached, scheduled) if cause.holds == (cause.type == "Degraded")]
+    if causes:
+        return Claimed("Ready", False, causes[0].reason, causes[0].message)
+    if view.wanted:
+        return Claimed("Ready", False, "Starting", "The pods start: they load the model and hear their golden clip.")
+    if view.server.spec.autoscaling:
+        return Claimed("Ready", True, "ScaledToZero", "No pod runs while nothing waits; work in the queue starts one.")
+    return Claimed("Ready", False, "ScaledToZero", "spec.replicas is 0. Scale up to serve the queue.")
+
+
+def _model_cached(view: View) -> Claimed:
+    if view.model_is_there:
+        return Claimed("ModelCached", True, "Cached", f"The model lies at {view.volume.file.path} on its volume.")
+    if view.volume.fetched_by_pod and not view.wanted:
+        return Claimed("ModelCached", True, "WithEachPod", "Every pod brings its own copy of the model.")
+    pods = view.observed.pods_of("worker" if view.volume.fetched_by_pod else "download")
+    problem = container_problem(pods) or scheduling_problem(pods, view.wish)
+    if problem:
+        return Claimed("ModelCached", False, problem.reason, problem.message)
+    if not any((pod.get("status") or {}).get("phase") == "Running" for pod in pods):
+        return Claimed("ModelCached", False, "DownloadPending", "The download has not started yet.")
+    return Claimed("ModelCached", False, "Downloading", _download_message(view.progress))
+
+
+def _download_message(progress: Progress | None) -> str:
+    if progress is None:
+        return "The model is being downloaded."
+    done_mb = progress.done_bytes / 1e6
+    if not progress.total_bytes:
+        return f"{done_mb:,.0f} MB of the model are there."
+    return f"{done_mb:,.0f} of {progress.total_bytes / 1e6:,.0f} MB of the model are there."
+
+
+def _scheduled(view: View) -> Claimed:
+    problem = scheduling_problem(view.observed.pods, view.wish)
+    if problem:
+        return Claimed("Scheduled", False, problem.reason, problem.message)
+    return Claimed("Scheduled", True, "Scheduled", "Every pod has a node.")
+
+
+def _progressing(view: View, cached: Claimed) -> Claimed:
+    if cached.reason in ("Downloading", "DownloadPending"):
+        return Claimed("Progressing", True, cached.reason, cached.message)
+    stuck = _stuck_rollout(view)
+    if stuck:
+        return Claimed("Progressing", False, "ProgressDeadlineExceeded", stuck)
+    if view.updated < view.wanted or view.ready < view.wanted or _left_over(view):
+        return Claimed(
+            "Progressing", True, "RollingOut", f"{view.updated} of {view.wanted} pods are new, {view.ready} ready."
+        )
+    return Claimed("Progressing", False, "Settled", "Every pod is as it is wanted.")
+
+
+def _left_over(view: View) -> bool:
+    return int(view.deployment_status.get("replicas", 0)) > view.wanted
+
+
+def _stuck_rollout(view: View) -> str | None:
+    for condition in view.deployment_status.get("conditions") or ():
+        if condition["type"] == "Progressing" and condition["status"] == "False":
+            return f"{condition.get('message') or 'The rollout makes no progress.'} Look at the pods' events."
+    return None
+
+
+def _degraded(view: View, cached: Claimed, scheduled: Claimed) -> Claimed:
+    if view.refused:
+        return Claimed("Degraded", True, view.refused[0].reason, " ".join(problem.message for problem in view.refused))
+    if not cached.holds and cached.reason not in ("Downloading", "DownloadPending"):
+        return Claimed("Degraded", True, cached.reason, cached.message)
+    if not scheduled.holds:
+        return Claimed("Degraded", True, scheduled.reason, scheduled.message)
+    if problem := container_problem(view.observed.pods_of("worker")):
+        return Claimed("Degraded", True, problem.reason, problem.message)
+    if stuck := _stuck_rollout(view):
+        return Claimed("Degraded", True, "ProgressDeadlineExceeded", stuck)
+    return Claimed("Degraded", False, "AsWanted", "Nothing is wrong.")
+
+
+def _model(view: View) -> dict[str, Any]:
+    known = view.volume.file.size_bytes
+    progress = view.progress
+    model: dict[str, Any] = {"name": queue_name(view.server), "file": view.volume.file.path}
+    total = (progress.total_bytes if progress else None) or known
+    if total:
+        model["bytesTotal"] = total
+    if view.model_is_there:
+        return model | {"percent": 100} | ({"bytesDownloaded": total} if total else {})
+    done = progress.done_bytes if progress else 0
+    return model | {"bytesDownloaded": done, "percent": done * 100 // total if total else 0}

@@ -1,0 +1,296 @@
+"""Keys and users as they are made for a cluster, asked of a real nats-server that trusts them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nats.errors
+import pytest
+
+from whisper_contracts import names
+from whisper_dispatcher.jetstream import topology
+from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.pull import Puller
+from whisper_dispatcher.jetstream.topology import Limits
+from whisper_dispatcher.local.tools import nats_server_path
+from whisper_operator import nats_jwt, nats_keys
+from whisper_operator.cluster import ApiError
+from whisper_operator.nats_users import (
+    LIFETIME_S,
+    RENEWED_EVERY_S,
+    Signing,
+    inbox_prefix,
+    renewal_in_s,
+    worker_credentials,
+)
+from whisper_operator.resources import SECRETS
+
+MIB = 1024**2
+LIMITS = Limits(windows_bytes=16 * MIB, journal_bytes=16 * MIB, audio_bytes=16 * MIB)
+OWN, OTHER = "demo.en", "base.en"
+UID, OTHER_UID = "0c9e8f6e-1111-4222-8333-444455556666", "a0a0a0a0-1111-4222-8333-444455556666"
+NOW_S = 1_800_000_000.0
+REFUSED_S = 0.5
+"""NATS drops a forbidden request without an answer to it."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    url: str
+    keys: dict[str, str]
+    folder: Path
+
+    @property
+    def signing(self) -> Signing:
+        return Signing(self.keys["account.pub"], self.keys["account-signing.seed"])
+
+    def file(self, credentials: str) -> str:
+        path = self.folder / f"{secrets.token_hex(8)}.creds"
+        path.write_text(credentials)
+        return str(path)
+
+    async def connect(self, credentials: str, inbox: str) -> JetStream:
+        async with asyncio.timeout(10):
+            return await JetStream.connect(
+                self.url, name="test", credentials=self.file(credentials), inbox_prefix=inbox
+            )
+
+    async def answer(self, credentials: str) -> bytes:
+        """To a connection with them, in NATS' own protocol: nats-py leaves a refused one open."""
+        jwt, seed = credentials.splitlines()[1], credentials.splitlines()[5]
+        reader, writer = await asyncio.open_connection(*self.url.removeprefix("nats://").split(":"))
+        try:
+            nonce = json.loads((await reader.readline()).removeprefix(b"INFO "))["nonce"]
+            signature = base64.urlsafe_b64encode(nats_jwt.key_from_seed(seed).sign(nonce.encode())).decode()
+            login = {"jwt": jwt, "sig": signature.rstrip("="), "protocol": 1, "verbose": False, "pedantic": False}
+            writer.write(f"CONNECT {json.dumps(login)}\r\nPING\r\n".encode())
+            return await asyncio.wait_for(reader.readline(), 10)
+        finally:
+            writer.close()
+
+    async def as_process(self, name: str) -> JetStream:
+        return await self.connect(self.keys[f"{name}.creds"], f"_INBOX_{name}")
+
+    async def as_worker(self, uid: str, queue: str) -> JetStream:
+        found = worker_credentials(self.signing, uid=uid, name=uid, queue=queue, now_s=time.time())
+        return await self.connect(found, inbox_prefix(uid))
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
+    folder = tmp_path_factory.mktemp("keyed-queue")
+    keys = nats_keys.new_keys(secrets.token_bytes, int(time.time()))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    (folder / "auth.conf").write_text(keys["auth.conf"])
+    config = folder / "nats.conf"
+    config.write_text(
+        f"listen: 127.0.0.1:{port}\njetstream {{ store_dir: {json.dumps(str(folder / 'store'))} }}\ninclude auth.conf\n"
+    )
+    process = subprocess.Popen([nats_server_path(), "--config", config], stderr=subprocess.DEVNULL)
+    try:
+        found = Queue(f"nats://127.0.0.1:{port}", keys, folder)
+        asyncio.run(prepare(found))
+        yield found
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def prepare(queue: Queue) -> None:
+    operator = await queue.as_process("operator")
+    await topology.ensure_streams(operator, LIMITS)
+    for model in (OWN, OTHER):
+        await topology.ensure_model(operator, model)
+        await operator.publish(names.window_subject(model, "bulk", "client", "job", 0), model.encode())
+    await operator.close()
+
+
+async def pulled(worker: JetStream, model: str, wait_s: float) -> bytes | None:
+    puller = Puller(worker, names.WINDOWS_STREAM, names.windows_consumer(model, "bulk"))
+    await puller.start()
+    delivery = await puller.pull(expires_s=wait_s)
+    await puller.stop()
+    return delivery.data if delivery else None
+
+
+async def test_a_worker_gets_the_windows_of_its_own_queue_and_of_no_other(queue):
+    worker = await queue.as_worker(UID, OWN)
+    try:
+        assert await pulled(worker, OTHER, REFUSED_S) is None
+        assert await pulled(worker, OWN, 10) == OWN.encode()
+    finally:
+        await worker.close()
+
+
+async def test_a_worker_hears_nothing_of_what_comes_to_another_servers_inbox(queue):
+    spy, victim = await queue.as_worker(OTHER_UID, OTHER), await queue.as_worker(UID, OWN)
+    operator = await queue.as_process("operator")
+    heard = []
+
+    async def note(message):
+        heard.append(message.data)
+
+    try:
+        await spy.client.subscribe(f"{inbox_prefix(UID)}.>", cb=note)
+        own = await victim.client.subscribe(f"{inbox_prefix(UID)}.>")
+        await spy.client.flush()
+        await victim.client.flush()
+        await operator.publish_core(f"{inbox_prefix(UID)}.reply", b"audio")
+        assert (await own.next_msg(timeout=5)).data == b"audio"
+        await spy.client.flush()
+        assert heard == []
+    finally:
+        for client in (spy, victim, operator):
+            await client.close()
+
+
+async def test_a_worker_writes_results_and_cannot_change_streams(queue):
+    worker = await queue.as_worker(UID, OWN)
+    try:
+        await worker.publish_once(names.window_result_subject("client", "job", 0), b"{}")
+        with pytest.raises(QueueUnavailable):
+            await asyncio.wait_for(worker.publish(names.state_subject("client", "job"), b"{}", timeout_s=REFUSED_S), 5)
+    finally:
+        await worker.close()
+
+
+@pytest.mark.parametrize("process", ["gateway", "planner", "bot"])
+async def test_no_process_but_the_operator_makes_the_pipelines_streams(queue, process):
+    client = await queue.as_process(process)
+    try:
+        with pytest.raises(nats.errors.TimeoutError):
+            await client.client.request(f"$JS.API.STREAM.DELETE.{names.JOURNAL_STREAM}", b"", timeout=REFUSED_S)
+    finally:
+        await client.close()
+
+
+async def test_the_bot_makes_its_own_streams(queue):
+    bot = await queue.as_process("bot")
+    try:
+        answer = await bot.api(
+            "STREAM.CREATE.TELEGRAM_UPDATES", {"name": "TELEGRAM_UPDATES", "subjects": ["telegram.updates.>"]}
+        )
+        assert "error" not in answer
+        assert await bot.publish("telegram.updates.1", b"{}") == 1
+    finally:
+        await bot.close()
+
+
+async def test_credentials_whose_time_is_over_are_refused(queue):
+    gone = worker_credentials(
+        queue.signing, uid=UID, name="old", queue=OWN, now_s=time.time() - LIFETIME_S - RENEWED_EVERY_S
+    )
+    assert b"Authorization Violation" in await queue.answer(gone)
+
+
+async def test_credentials_signed_with_other_keys_are_refused(queue):
+    strange = nats_keys.new_keys(secrets.token_bytes, int(time.time()))
+    forged = worker_credentials(
+        Signing(queue.keys["account.pub"], strange["account-signing.seed"]),
+        uid=UID,
+        name="forged",
+        queue=OWN,
+        now_s=time.time(),
+    )
+    assert b"Authorization Violation" in await queue.answer(forged)
+
+
+async def test_credentials_of_today_are_accepted(queue):
+    found = worker_credentials(queue.signing, uid=UID, name="demo", queue=OWN, now_s=time.time())
+    assert await queue.answer(found) == b"PONG\r\n"
+
+
+async def test_renewed_credentials_are_taken_up_while_the_process_runs(queue, monkeypatch):
+    monkeypatch.setattr("whisper_dispatcher.jetstream.credentials.CHECK_EVERY_S", 0.05)
+    first, second = (
+        worker_credentials(queue.signing, uid=UID, name="demo", queue=model, now_s=time.time())
+        for model in (OTHER, OWN)
+    )
+    file = Path(queue.file(first))
+    worker = await JetStream.connect(queue.url, name="test", credentials=str(file), inbox_prefix=inbox_prefix(UID))
+    away = asyncio.Event()
+    worker.on_disconnect(away.set)
+    operator = await queue.as_process("operator")
+    try:
+        await operator.publish(names.window_subject(OWN, "bulk", "client", "renewed", 0), b"renewed")
+        file.write_text(second)
+        async with asyncio.timeout(10):
+            await away.wait()
+            while not worker.is_connected:  # noqa: ASYNC110  nats-py offers nothing to wait for
+                await asyncio.sleep(0.02)
+        assert await pulled(worker, OWN, 10) is not None
+    finally:
+        await worker.close()
+        await operator.close()
+
+
+SIGNING = Signing("ACCOUNT", nats_jwt.seed(nats_jwt.key_of("account", b"k" * nats_jwt.SEED_BYTES)))
+
+
+def at(now_s: float, uid: str = UID) -> str:
+    return worker_credentials(SIGNING, uid=uid, name="demo", queue=OWN, now_s=now_s)
+
+
+def test_credentials_are_the_same_bytes_until_they_are_renewed():
+    until = NOW_S + renewal_in_s(UID, NOW_S)
+    assert at(NOW_S) == at(until - 1)
+    assert at(NOW_S) != at(until)
+
+
+def test_credentials_outlast_their_renewal_by_as_long_as_it_takes():
+    claims = json.loads(_payload(at(NOW_S)))
+    assert claims["exp"] - NOW_S > LIFETIME_S - RENEWED_EVERY_S
+    assert claims["iat"] <= NOW_S
+
+
+def test_servers_are_renewed_at_times_of_their_own():
+    assert renewal_in_s(UID, NOW_S) != renewal_in_s(OTHER_UID, NOW_S)
+    assert 0 < renewal_in_s(UID, NOW_S) <= RENEWED_EVERY_S
+
+
+def test_a_signing_key_shows_in_no_log():
+    assert SIGNING.seed not in repr(SIGNING)
+
+
+class _Secrets:
+    """The API server's part in making a Secret: it keeps the first of a name."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, str], dict[str, object]] = {}
+        self.hides = False
+
+    async def get(self, resource, namespace, name):
+        assert resource is SECRETS
+        return None if self.hides else self.held.get((namespace, name))
+
+    async def create(self, resource, manifest):
+        key = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        if key in self.held:
+            raise ApiError(409, "AlreadyExists", "secrets already exists")
+        self.held[key] = manifest
+        return manifest
+
+
+@pytest.mark.parametrize("raced", [False, True], ids=["later", "at the same time"])
+async def test_keys_that_are_there_are_left_as_they_are(raced):
+    cluster = _Secrets()
+    assert await nats_keys.make_once(cluster, "speech", "keys", lambda: {"a": "first"})
+    cluster.hides = raced
+    assert not await nats_keys.make_once(cluster, "speech", "keys", lambda: {"a": "second"})
+    assert cluster.held["speech", "keys"]["data"] == {"a": "Zmlyc3Q="}
+
+
+def _payload(credentials: str) -> bytes:
+    body = credentials.splitlines()[1].split(".")[1]
+    return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))

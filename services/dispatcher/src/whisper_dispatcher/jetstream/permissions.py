@@ -1,0 +1,113 @@
+"""What each role may publish and subscribe: one NATS user per role, whether nats-server reads it from its own file or
+from the user's signed credentials."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from whisper_contracts import names
+
+Role = Literal["gateway", "planner", "worker", "bot", "admin", "system"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+_OBJECTS = f"OBJ_{names.AUDIO_BUCKET}"
+_CLIENTS = f"KV_{names.CLIENTS_BUCKET}"
+_MODELS = f"KV_{names.MODELS_BUCKET}"
+
+
+def permissions(role: Role, models: tuple[str, ...], *, inbox: str | None = None) -> dict[str, Any]:
+    """Subjects that a role may publish and subscribe.
+
+    models: whose queues a worker may pull. inbox: prefix of the subjects that replies come to, where several users
+    have one role.
+    """
+    publish, subscribe = {
+        "gateway": (_GATEWAY, ()),
+        "planner": (_PLANNER, ()),
+        "worker": (_worker_subjects(models), (names.CANCEL_SUBJECTS,)),
+        "bot": (_BOT, ()),
+        "admin": ((">",), (">",)),
+        "system": ((), ()),
+    }[role]
+    # An inbox of its own: whoever may listen on another role's inbox reads the audio that arrives there.
+    return {
+        "publish": {"allow": list(publish)},
+        "subscribe": {"allow": [f"{inbox or f'_INBOX_{role}'}.>", *subscribe]},
+    }
+
+
+def _reading(stream: str) -> tuple[str, ...]:
+    return (
+        f"$JS.API.STREAM.INFO.{stream}",
+        f"$JS.API.DIRECT.GET.{stream}",
+        f"$JS.API.DIRECT.GET.{stream}.>",
+        f"$JS.API.CONSUMER.CREATE.{stream}",
+        f"$JS.API.CONSUMER.CREATE.{stream}.>",
+        f"$JS.API.CONSUMER.DELETE.{stream}.*",
+        f"$JS.FC.{stream}.>",
+    )
+
+
+def _looking(stream: str) -> tuple[str, ...]:
+    """How much waits, not what."""
+    return (f"$JS.API.STREAM.INFO.{stream}", f"$JS.API.CONSUMER.INFO.{stream}.*")
+
+
+def _purging(*streams: str) -> tuple[str, ...]:
+    return tuple(f"$JS.API.STREAM.PURGE.{stream}" for stream in streams)
+
+
+def _pulling(stream: str, consumer: str) -> tuple[str, ...]:
+    return (f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", f"$JS.ACK.{stream}.{consumer}.>")
+
+
+_BOTH = (
+    *_reading(names.JOURNAL_STREAM),
+    *_reading(_CLIENTS),
+    *_reading(_MODELS),
+    *_reading(_OBJECTS),
+    f"$O.{names.AUDIO_BUCKET}.>",
+    *_looking(names.PLAN_STREAM),
+    *_looking(names.WINDOWS_STREAM),
+    *_looking(names.HOOKS_STREAM),
+    *_purging(names.JOURNAL_STREAM, names.PLAN_STREAM, names.WINDOWS_STREAM, names.HOOKS_STREAM, _OBJECTS),
+    names.PLAN_SUBJECTS,
+    names.HOOKS_SUBJECTS,
+    names.UPLOAD_SUBJECTS,
+    names.CANCEL_SUBJECTS,
+    "whisper.jobs.*.*.state",
+)
+_GATEWAY = (*_BOTH, names.AUDIO_SUBJECTS, "whisper.jobs.*.*.record")
+_PLANNER = (
+    *_BOTH,
+    *_pulling(names.PLAN_STREAM, "*"),
+    *_pulling(names.HOOKS_STREAM, "*"),
+    names.WINDOWS_SUBJECTS,
+    names.DEAD_SUBJECTS,
+    "whisper.jobs.*.*.plan",
+    "whisper.jobs.*.*.window.*",  # of a silent window the planner writes the empty result itself
+)
+
+
+_BOT_STREAMS = ("TELEGRAM", "TELEGRAM_UPDATES")
+_BOT = (
+    "telegram.>",
+    *(subject for stream in _BOT_STREAMS for subject in (*_reading(stream), *_purging(stream), *_pulling(stream, "*"))),
+    *(f"$JS.API.STREAM.{verb}.{stream}" for stream in _BOT_STREAMS for verb in ("CREATE", "UPDATE")),
+    *(f"$JS.API.CONSUMER.{verb}.{stream}.*" for stream in _BOT_STREAMS for verb in ("DURABLE.CREATE", "INFO")),
+)
+
+
+def _worker_subjects(models: tuple[str, ...]) -> tuple[str, ...]:
+    """Its own queue in, its own results out; of the journal, only what tells how often a window has failed."""
+    journal = names.JOURNAL_STREAM
+    own = (names.windows_consumer(model, class_) for model in models for class_ in names.CLASSES)
+    queues = (subject for consumer in own for subject in _pulling(names.WINDOWS_STREAM, consumer))
+    kinds = ("window", "attempt", "failure")
+    return (
+        *queues,
+        *(f"whisper.jobs.*.*.{kind}.*" for kind in kinds),
+        f"$JS.API.STREAM.INFO.{journal}",
+        *(f"$JS.API.DIRECT.GET.{journal}.whisper.jobs.*.*.{kind}.*" for kind in kinds),
+        f"$JS.API.DIRECT.GET.{journal}.whisper.jobs.*.*.state",
+    )

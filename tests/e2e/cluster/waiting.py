@@ -1,0 +1,17 @@
+"""Waits, each with a limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from .errors import ClusterError
+
+
+def wait_until(what: str, missing: Callable[[], str | None], *, limit_s: float, every_s: float = 0.1) -> None:
+    """Asks `missing` until it answers None; its last sentence goes into the error raised at the limit."""
+    deadline = time.monotonic() + limit_s
+    while (reason := missing()) is not None:
+        if time.monotonic() >= deadline:
+            raise ClusterError(f"{what}: not within {limit_s:g} s. {reason}")
+        time.sleep(every_s)

@@ -1,0 +1,83 @@
+"""The cluster with the platform on it, for all tests; a namespace of its own for each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+from rich.console import Console
+from tests.e2e import installation
+from tests.e2e.cluster import providers
+from tests.e2e.cluster.cluster import Cluster
+from tests.e2e.cluster.collect import collect
+from tests.e2e.cluster.images import NATS
+from tests.e2e.installation import PLATFORM
+from tests.e2e.objects import Objects, own_namespace
+from tests.e2e.speech import Gateway, forwarded
+
+KEEP = "WHISPERFLEET_KEEP_CLUSTER"
+"""Set: the cluster stays, and so do its images, which are not built again."""
+_NEEDED_IMAGES = (NATS, "operator", "dispatcher", "models", "whisper-worker")
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    console = Console(stderr=True)
+    provider = providers.choose(os.environ.get("WHISPERFLEET_PROVIDER"), os.environ.get("WHISPERFLEET_CONTEXT"))
+    found = providers.up(provider, console)
+    yield found
+    if request.session.testsfailed:
+        console.print(f"What there was is in {collect(provider.logs(), found)}.", highlight=False, soft_wrap=True)
+    if KEEP not in os.environ:
+        providers.down()
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(platform: Objects, cluster: Cluster) -> Iterator[Objects]:
+    """For tests that leave nothing in it."""
+    with own_namespace(cluster) as objects:
+        yield objects
+
+
+@pytest.fixture(scope="session")
+def platform(cluster: Cluster) -> Objects:
+    """NATS, operator, planner and gateway, ready."""
+    objects = Objects(cluster, PLATFORM)
+    if KEEP not in os.environ or not objects.get(*installation.OPERATOR.split("/")):
+        providers.load_images(_NEEDED_IMAGES, Console(stderr=True))
+    cluster.kubectl("apply", "--filename", "-", text=json.dumps(installation.namespace(PLATFORM)))
+    installation.install(cluster)
+    return objects
+
+
+@pytest.fixture(scope="session")
+def api_key(platform: Objects, cluster: Cluster) -> str:
+    return installation.new_api_key(cluster, "e2e")
+
+
+@pytest.fixture
+def gateway(platform: Objects, cluster: Cluster, api_key: str) -> Iterator[Gateway]:
+    with forwarded(cluster, platform.namespace, installation.GATEWAY, installation.GATEWAY_PORT) as port:
+        yield Gateway(f"http://127.0.0.1:{port}", api_key)
+
+
+@pytest.fixture
+def namespace(platform: Objects, cluster: Cluster) -> Iterator[Objects]:
+    """Restricted Pod Security is enforced in it."""
+    with own_namespace(cluster) as objects:
+        yield objects
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows its namespace as it was: the fixture takes it away."""
+    report = yield
+    objects = getattr(item, "funcargs", {}).get("namespace")
+    if report.when == "call" and report.failed and isinstance(objects, Objects):
+        shown = objects.kubectl("get", "whisperservers,deployments,jobs,pods,events", "--output", "wide")
+        report.sections.append(("namespace", shown))
+    return report

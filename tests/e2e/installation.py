@@ -1,0 +1,73 @@
+"""The platform, installed by Helm as users do it."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from typing import Any
+
+from tests.e2e.cluster import paths
+from tests.e2e.cluster.cluster import Cluster, program
+from tests.e2e.cluster.commands import run
+
+Manifest = dict[str, Any]
+
+PLATFORM = "whisperfleet"
+"""Release and namespace of the platform; WhisperServers are in others."""
+GATEWAY = f"service/{PLATFORM}-gateway"
+GATEWAY_PORT = 80
+OPERATOR = f"deployment/{PLATFORM}-operator"
+CHART = paths.CHECKOUT / "charts" / "whisperfleet"
+VALUES = paths.CHECKOUT / "tests" / "e2e" / "platform.yaml"
+_USER_ID = 65532
+_INSTALL_LIMIT_S = 300.0
+_NEW_CLIENT = """\
+trap "rm -f /tmp/operator.creds" EXIT
+cat > /tmp/operator.creds
+WHISPERFLEET_NATS_CREDENTIALS=/tmp/operator.creds WHISPERFLEET_NATS_INBOX_PREFIX=_INBOX_operator \
+  whisperfleet clients create {name}
+"""
+
+
+def helm(cluster: Cluster, *arguments: str, limit_s: float = _INSTALL_LIMIT_S) -> str:
+    command = [program("helm"), "--kubeconfig", cluster.kubeconfig, "--namespace", PLATFORM]
+    return run([*command, *arguments], limit_s=limit_s)
+
+
+def install(cluster: Cluster) -> None:
+    """Or upgrade; returns once everything is ready."""
+    options = ("--install", "--values", str(VALUES), "--wait", f"--timeout={_INSTALL_LIMIT_S:g}s")
+    helm(cluster, "upgrade", PLATFORM, str(CHART), *options, limit_s=_INSTALL_LIMIT_S + 10)
+
+
+def new_api_key(cluster: Cluster, name: str) -> str:
+    secret = ("get", "secret", f"{PLATFORM}-nats-keys", "--output", r"jsonpath={.data.operator\.creds}")
+    credentials = base64.b64decode(cluster.kubectl("--namespace", PLATFORM, *secret)).decode()
+    script = _NEW_CLIENT.format(name=shlex.quote(name))
+    inside = ("exec", "--stdin", f"deployment/{PLATFORM}-gateway", "--", "sh", "-euc", script)
+    return cluster.kubectl("--namespace", PLATFORM, *inside, text=credentials).strip()
+
+
+def namespace(name: str) -> Manifest:
+    """One that enforces the restricted Pod Security standard."""
+    labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def restricted_pod(name: str, container: Manifest, volumes: list[Manifest]) -> Manifest:
+    container["securityContext"] = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+    spec: Manifest = {
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER_ID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "terminationGracePeriodSeconds": 1,
+        "containers": [container],
+        "volumes": volumes,
+    }
+    return {"metadata": {"labels": {"app": name}}, "spec": spec}

@@ -1,0 +1,57 @@
+"""The platform's HTTP API, from outside the cluster."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+from tests.e2e.cluster.cluster import Cluster, program
+
+from whisper_models.bundled import sample_path
+
+HELLO = "hello world one two three"
+"""What is said in hello.wav."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    url: str
+    key: str
+
+    def transcribe(self, *, model: str | None = None, number: int = 0, limit_s: float = 60.0) -> str:
+        """What is heard in hello.wav. number: makes it another recording, since equal ones are one job."""
+        # A chunk behind the sound that every reader passes over.
+        audio = sample_path("hello.wav").read_bytes() + b"note" + struct.pack("<II", 4, number)
+        answer = httpx.post(
+            f"{self.url}/transcribe",
+            headers={"X-API-Key": self.key},
+            files={"file": ("hello.wav", audio)},
+            data={"model": model} if model else {},
+            timeout=limit_s,
+        )
+        assert answer.status_code == httpx.codes.OK, answer.text
+        return str(answer.json()["transcription"])
+
+    def knows(self, model: str) -> bool:
+        answer = httpx.get(f"{self.url}/v1/models", headers={"X-API-Key": self.key}, timeout=10)
+        return model in [each["id"] for each in answer.json()["data"]]
+
+
+@contextmanager
+def forwarded(cluster: Cluster, namespace: str, target: str, port: int) -> Iterator[int]:
+    """A port on this machine that leads to the Service or pod."""
+    command = [program("kubectl"), "--kubeconfig", cluster.kubeconfig, "--namespace", namespace]
+    with subprocess.Popen(
+        [*command, "port-forward", target, f":{port}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as forwarding:
+        try:
+            assert forwarding.stdout
+            line = forwarding.stdout.readline()
+            assert line.startswith("Forwarding from"), line
+            yield int(line.split(" -> ")[0].rsplit(":", 1)[1])
+        finally:
+            forwarding.terminate()

@@ -1,0 +1,31 @@
+"""From `kubectl apply` of the sample to the right words, and back to nothing."""
+
+from __future__ import annotations
+
+from tests.e2e.cluster import paths
+from tests.e2e.objects import Objects
+from tests.e2e.speech import HELLO, Gateway
+
+from whisper_dispatcher.transcript.word_error import word_error_rate
+
+SAMPLE = paths.CHECKOUT / "manifests" / "samples" / "demo.yaml"
+
+
+def test_a_sample_becomes_ready_hears_right_and_takes_everything_along(namespace: Objects, gateway: Gateway) -> None:
+    namespace.kubectl("apply", "--filename", str(SAMPLE))
+    namespace.wait_ready("demo")
+    assert word_error_rate(HELLO, gateway.transcribe()) == 0
+
+    kinds = {kind for kind, _ in namespace.children("demo")}
+    assert kinds == {"Deployment", "Job", "PersistentVolumeClaim", "Service", "Secret", "NetworkPolicy", "Pod"}
+
+    namespace.kubectl("delete", "whisperserver", "demo")
+    namespace.wait("Everything of the server goes", lambda: not namespace.children("demo"), limit_s=60)
+
+
+def test_the_status_tells_the_whole_story_in_one_line(namespace: Objects) -> None:
+    namespace.server("story")
+    namespace.wait_ready("story")
+    header, line = namespace.kubectl("get", "whisperserver", "story").splitlines()
+    assert header.split()[:6] == ["NAME", "MODEL", "READY", "REASON", "UP", "WANT"]
+    assert line.split()[:5] == ["story", "demo.en", "True", "Serving", "1"]

@@ -1,0 +1,86 @@
+"""What the API server refuses at apply, and with which sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.e2e.objects import Objects
+
+HTTP = {"url": "https://models.example/a.bin", "sha256": "0" * 64}
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no source": ({"model": {}}, "give exactly one of name, http, huggingFace, claim and whisperModel"),
+    "two sources": (
+        {"model": {"name": "tiny", "http": HTTP}},
+        "give exactly one of name, http, huggingFace, claim and whisperModel",
+    ),
+    "an unknown model": ({"model": {"name": "tinny"}}, "spec.model.name"),
+    "a checksum that is none": ({"model": {"http": HTTP | {"sha256": "abc"}}}, "spec.model.http.sha256"),
+    "no checksum": ({"model": {"http": {"url": HTTP["url"]}}}, "spec.model.http.sha256"),
+    "an address that is none": ({"model": {"http": HTTP | {"url": "ftp://a"}}}, "spec.model.http.url"),
+    "a mirror without a name": ({"model": {"http": HTTP, "mirror": "https://m"}}, "mirror goes with name"),
+    "no queue's name": ({"model": {"http": HTTP}, "queue": {}}, "queue.name"),
+    "a claim's name without its mode": ({"cache": {"claimName": "c"}}, "claimName goes with mode ExistingClaim"),
+    "a mode without a claim's name": ({"cache": {"mode": "ExistingClaim"}}, "mode ExistingClaim needs claimName"),
+    "an unknown mode": ({"cache": {"mode": "Shared"}}, "spec.cache.mode"),
+    "a size that is none": ({"cache": {"size": "much"}}, "spec.cache.size"),
+    "no kind of accelerator": ({"accelerator": {"count": 1}}, "give vendor or resourceName"),
+    "an unknown vendor": ({"accelerator": {"vendor": "acme"}}, "spec.accelerator.vendor"),
+    "no slot": ({"slots": 0}, "spec.slots"),
+    "fewer than no pods": ({"replicas": -1}, "spec.replicas"),
+    "more at least than at most": (
+        {"autoscaling": {"minReplicas": 3, "maxReplicas": 2}},
+        "minReplicas must not exceed maxReplicas",
+    ),
+    "no most": ({"autoscaling": {}}, "spec.autoscaling.maxReplicas"),
+    "a time that is none": (
+        {
+            "autoscaling": {
+                "maxReplicas": 2,
+                "schedules": [{"start": "at nine", "end": "0 9 * * *", "minReplicas": 1}],
+            }
+        },
+        "spec.autoscaling.schedules[0].start",
+    ),
+    "a language that is none": ({"server": {"language": "English"}}, "spec.server.language"),
+    "an argument of ours": ({"server": {"extraArgs": ["--port", "1"]}}, "are set by the operator"),
+    "a variable of ours": (
+        {"env": [{"name": "WHISPERFLEET_MODEL", "value": "x"}]},
+        "names that begin with WHISPERFLEET_ are set by the operator",
+    ),
+    "a variable without a value": ({"env": [{"name": "A"}]}, "give either value or valueFrom"),
+    "user 0": ({"podTemplatePatch": {"spec": {"securityContext": {"runAsUser": 0}}}}, "runAsUser"),
+    "a queue that is no name": ({"queue": {"name": "a b"}}, "spec.queue.name"),
+    "a wrong type": ({"suspend": "yes"}, "spec.suspend"),
+}
+
+
+def server(spec: dict[str, Any], name: str = "bad") -> dict[str, Any]:
+    return {
+        "apiVersion": "whisperfleet.dev/v1alpha1",
+        "kind": "WhisperServer",
+        "metadata": {"name": name},
+        "spec": {"model": {"name": "demo.en"}} | spec,
+    }
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_bad_object_is_refused_with_a_sentence_that_names_the_field(what: str, shared_namespace: Objects) -> None:
+    spec, sentence = REFUSED[what]
+    assert sentence in shared_namespace.refusal(server(spec))
+
+
+@pytest.mark.parametrize(("name", "sentence"), [("9lives", "must begin with a letter"), ("a" * 51, "at most 50")])
+def test_a_name_that_children_cannot_bear_is_refused(name: str, sentence: str, shared_namespace: Objects) -> None:
+    assert sentence in shared_namespace.refusal(server({}, name))
+
+
+def test_an_unknown_field_is_named(shared_namespace: Objects) -> None:
+    assert 'unknown field "spec.modle"' in shared_namespace.refusal(server({"modle": {}}))
+
+
+def test_every_field_is_explained(shared_namespace: Objects) -> None:
+    explained = shared_namespace.kubectl("explain", "whisperserver.spec", "--recursive")
+    assert "pendingWindowsPerReplica" in explained
+    one = shared_namespace.kubectl("explain", "whisperserver.spec.autoscaling.pendingWindowsPerReplica")
+    assert "at most 30 s of audio" in " ".join(one.split())

@@ -1,0 +1,297 @@
+"""What Helm makes of the charts, held against the API server's own description of its kinds."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+from tests.e2e.cluster import paths
+from tests.e2e.cluster.cluster import Cluster
+from tests.e2e.cluster.programs import client_programs
+from tests.e2e.kinds import write_schemas
+
+from whisper_dispatcher.local.tools import nats_server_path
+from whisper_operator.nats_keys import new_keys
+
+CHARTS = paths.CHECKOUT / "charts"
+LIMIT_S = 60
+NOT_OF_KUBERNETES = "PodMonitor,PrometheusRule"
+DIGEST = "sha256:" + "0" * 64
+
+VALUES: dict[str, dict[str, Any]] = {
+    "as it comes": {},
+    "everything on": {
+        "image": {"pullSecrets": ["registry"]},
+        "images": {"nats": {"repository": "nats", "digest": DIGEST}},
+        "otlpEndpoint": "http://collector.observability:4318",
+        "gateway": {
+            "ingress": {"enabled": True, "host": "speech.example.com", "className": "nginx", "tlsSecretName": "tls"},
+            "allowFrom": [{"namespaceSelector": {}}],
+            "extraEnv": [{"name": "WHISPERFLEET_DRAIN_WAIT_S", "value": "5"}],
+        },
+        "bot": {
+            "token": {"secretName": "telegram"},
+            "apiKey": {"secretName": "telegram"},
+            "allowed": [12, -100345],
+            "admins": [12],
+            "minutesPerDay": 60,
+            "jobsInFlight": 2,
+            "webhook": {"url": "https://bot.example.com/", "secretName": "telegram"},
+        },
+        "nats": {"replicas": 3, "persistence": {"storageClassName": "fast", "annotations": {"a": "b"}}},
+        "monitoring": {
+            "podMonitors": {"enabled": True, "labels": {"release": "prometheus"}},
+            "prometheusRule": {"enabled": True},
+            "dashboard": {"enabled": True},
+        },
+        "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}}],
+    },
+    "an external queue with credentials and a private authority": {
+        "nats": {
+            "enabled": False,
+            "external": {
+                "url": "tls://a.example.com:5222,tls://b.example.com:5222",
+                "secretName": "queue",
+                "streamReplicas": 3,
+                "ca": {"secretName": "authority"},
+            },
+        }
+    },
+    "an external queue with passwords": {
+        "nats": {
+            "enabled": False,
+            "external": {"url": "nats://queue", "secretName": "queue", "authentication": "password"},
+        }
+    },
+    "one namespace and nothing for the cluster": {
+        "operator": {"watchNamespace": "speech"},
+        "crds": {"enabled": False},
+    },
+    "what others made": {
+        "rbac": {"create": False},
+        "operator": {"serviceAccount": {"existingName": "their-account"}},
+        "nats": {"existingSecret": "their-keys"},
+        "networkPolicies": {"enabled": False},
+    },
+    "the test cluster's": yaml.safe_load((paths.CHECKOUT / "tests" / "e2e" / "platform.yaml").read_text()),
+    "the operator and the queue alone": {"gateway": {"enabled": False}, "planner": {"enabled": False}},
+}
+every_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+
+
+@pytest.fixture(scope="session")
+def tools() -> dict[str, Path]:
+    return client_programs(Console(stderr=True))
+
+
+@pytest.fixture(scope="session")
+def schemas(cluster: Cluster, kinds: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_schemas(json.loads(cluster.kubectl("get", "--raw", "/openapi/v2")), tmp_path_factory.mktemp("kinds"))
+
+
+@pytest.fixture
+def helm(tools: dict[str, Path], tmp_path: Path) -> Iterator[Any]:
+    def run(command: str, values: dict[str, Any], *, chart: str = "whisperfleet") -> subprocess.CompletedProcess[str]:
+        file = tmp_path / "values.yaml"
+        file.write_text(yaml.safe_dump(values))
+        name = ["speech"] if command == "template" else []
+        return subprocess.run(
+            [tools["helm"], command, *name, CHARTS / chart, "--namespace", "platform", "--values", file],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+        )
+
+    return run
+
+
+def rendered(helm: Any, values: dict[str, Any], chart: str = "whisperfleet") -> list[dict[str, Any]]:
+    answer = helm("template", values, chart=chart)
+    assert answer.returncode == 0, answer.stderr
+    return [manifest for manifest in yaml.safe_load_all(answer.stdout) if manifest]
+
+
+def conforms(text: str, tools: dict[str, Path], schemas: str) -> None:
+    command = [tools["kubeconform"], "-strict", "-summary", "-skip", NOT_OF_KUBERNETES, "-schema-location", schemas]
+    answer = subprocess.run(command, input=text, capture_output=True, text=True, timeout=LIMIT_S)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def pods(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    found = {}
+    for manifest in manifests:
+        spec = (
+            manifest["spec"] if manifest["kind"] == "Pod" else manifest.get("spec", {}).get("template", {}).get("spec")
+        )
+        if spec and manifest["kind"] != "CustomResourceDefinition":
+            found[manifest["metadata"]["name"]] = spec
+    return found
+
+
+@every_values
+def test_helm_finds_no_fault(helm, values):
+    answer = helm("lint", values)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@every_values
+def test_what_comes_out_is_what_the_api_server_knows(helm, tools, schemas, values):
+    conforms(helm("template", values).stdout, tools, schemas)
+
+
+@every_values
+def test_it_comes_out_the_same_every_time(helm, values):
+    assert helm("template", values).stdout == helm("template", values).stdout
+
+
+@every_values
+def test_every_pod_is_restricted_and_has_resources_and_few_have_a_token(helm, values):
+    found = pods(rendered(helm, values))
+    assert found
+    for name, spec in found.items():
+        assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"]["runAsUser"]
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in spec["containers"]:
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"] and not security["allowPrivilegeEscalation"]
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert container["resources"]["requests"] and container["resources"]["limits"]
+        needs_one = name.endswith(("-operator", "-nats-keys"))
+        assert spec["automountServiceAccountToken"] is needs_one
+
+
+def test_no_process_sees_the_keys_of_another(helm):
+    for name, spec in pods(rendered(helm, VALUES["everything on"])).items():
+        shown = {
+            item["key"]
+            for volume in spec["volumes"]
+            for source in (
+                volume.get("secret"),
+                *(each.get("secret") for each in volume.get("projected", {}).get("sources", [])),
+            )
+            if source
+            for item in source["items"]
+        }
+        role = name.rpartition("-")[2]
+        own = {
+            "operator": {"operator.creds", "account.pub", "account-signing.seed"},
+            "test": {"operator.creds"},
+            "nats": {"auth.conf"},
+            "keys": set(),
+        }
+        assert shown == own.get(role, {f"{role}.creds"}), name
+
+
+def test_definitions_stay_when_the_release_goes_unless_told_otherwise(helm):
+    def policies(values):
+        found = [each for each in rendered(helm, values) if each["kind"] == "CustomResourceDefinition"]
+        assert found or values.get("crds", {}).get("enabled") is False
+        return {each["metadata"].get("annotations", {}).get("helm.sh/resource-policy") for each in found}
+
+    assert policies({}) == {"keep"}
+    assert policies({"crds": {"keep": False}}) == {None}
+    assert policies({"crds": {"enabled": False}}) == set()
+
+
+def test_one_namespace_needs_no_rights_over_the_cluster(helm):
+    manifests = rendered(helm, VALUES["one namespace and nothing for the cluster"])
+    assert not {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"} & {each["kind"] for each in manifests}
+    role = next(each for each in manifests if each["kind"] == "Role" and each["metadata"]["namespace"] == "speech")
+    assert role["rules"]
+    operator = pods(manifests)["speech-whisperfleet-operator"]["containers"][0]
+    assert {"name": "WHISPERFLEET_NAMESPACE", "value": "speech"} in operator["env"]
+
+
+def test_no_role_has_a_wildcard(helm):
+    for manifest in rendered(helm, VALUES["everything on"]):
+        for rule in manifest.get("rules") or []:
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], manifest["metadata"]["name"]
+
+
+def test_the_ingress_lets_long_uploads_and_streams_through(helm):
+    ingress = next(each for each in rendered(helm, VALUES["everything on"]) if each["kind"] == "Ingress")
+    annotations = ingress["metadata"]["annotations"]
+    nginx = "nginx.ingress.kubernetes.io"
+    assert annotations[f"{nginx}/proxy-body-size"] == "2147483648"
+    assert annotations[f"{nginx}/proxy-buffering"] == "off"
+    assert annotations[f"{nginx}/proxy-request-buffering"] == "off"
+    assert annotations[f"{nginx}/proxy-read-timeout"] == "3600"
+
+
+def test_three_nats_servers_know_each_other(helm):
+    spec = pods(rendered(helm, VALUES["everything on"]))["speech-whisperfleet-nats"]
+    given = {variable["name"]: variable.get("value") for variable in spec["containers"][0]["env"]}
+    for index in range(3):
+        host = f"speech-whisperfleet-nats-{index}.speech-whisperfleet-nats-peers.platform.svc"
+        assert given[f"ROUTE_{index}"] == f"nats://routes:$(ROUTES_PASSWORD)@{host}:6222"
+
+
+def test_what_was_accepted_is_on_disk(helm):
+    assert "sync_interval: always" in nats_config(helm, {})
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_nats_server_takes_its_configuration_and_the_keys(helm, tmp_path, replicas):
+    (tmp_path / "nats.conf").write_text(nats_config(helm, {"nats": {"replicas": replicas}}))
+    keys = new_keys(secrets.token_bytes, 1)
+    (tmp_path / "auth.conf").write_text(keys["auth.conf"])
+    routes = {f"ROUTE_{index}": f"nats://routes:{keys['routes.password']}@nats-{index}:6222" for index in range(3)}
+    environment = {"POD_NAME": "nats-0", "ROUTES_PASSWORD": keys["routes.password"]} | routes
+    command = [nats_server_path(), "--config", tmp_path / "nats.conf", "-t"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=environment)
+    assert answer.returncode == 0, answer.stderr
+
+
+def nats_config(helm: Any, values: dict[str, Any]) -> str:
+    found = (each["data"] for each in rendered(helm, values) if each["kind"] == "ConfigMap" and "data" in each)
+    return str(next(data["nats.conf"] for data in found if "nats.conf" in data))
+
+
+def test_the_bot_is_off_until_its_token_is_named(helm):
+    assert not [name for name in pods(rendered(helm, {})) if name.endswith("-bot")]
+    assert [name for name in pods(rendered(helm, VALUES["everything on"])) if name.endswith("-bot")]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"gateway": {"replica": 3}}, "additional properties 'replica' not allowed"),
+        ({"operator": {"replicas": 2}}, "/operator/replicas"),
+        ({"nats": {"replicas": 2}}, "/nats/replicas': value must be one of 1, 3"),
+        ({"nats": {"syncInterval": "never"}}, "/nats/syncInterval"),
+        ({"images": {"nats": {"repository": "nats", "digest": "abc"}}}, "/images/nats/digest"),
+        ({"nats": {"fileStore": "32Gi"}}, "Leave a twentieth of the claim free"),
+        ({"nats": {"enabled": False}}, "nats.external.url must say where NATS is"),
+        (
+            {"nats": {"enabled": False, "external": {"url": "nats://a"}}},
+            "nats.external.secretName must name the Secret",
+        ),
+        ({"bot": {"token": {"secretName": "t"}}}, "Make an API client for the bot"),
+        ({"gateway": {"ingress": {"enabled": True}}}, "gateway.ingress.host is empty"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_values_are_refused_with_a_sentence(helm, values, sentence):
+    answer = helm("template", values)
+    assert answer.returncode != 0
+    assert sentence in answer.stderr
+
+
+def test_the_catalogue_makes_the_servers_that_are_switched_on(helm, tools, schemas):
+    entries = yaml.safe_load((CHARTS / "whisper-servers" / "values.yaml").read_text())["servers"]
+    assert rendered(helm, {}, "whisper-servers") == []
+    values = {"servers": {name: {"enabled": True} for name in entries}}
+    assert {each["metadata"]["name"] for each in rendered(helm, values, "whisper-servers")} == set(entries)
+    conforms(helm("template", values, chart="whisper-servers").stdout, tools, schemas)
+
+
+def test_a_server_without_a_model_is_refused_with_a_sentence(helm):
+    answer = helm("template", {"servers": {"mine": {"enabled": True, "spec": {"slots": 2}}}}, chart="whisper-servers")
+    assert "servers.mine is enabled and names no model" in answer.stderr
