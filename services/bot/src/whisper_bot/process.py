@@ -82,7 +82,7 @@ async def _start(settings: BotSettings, outside: Outside) -> tuple[Bot, Polling 
     failures = 0
     while True:
         try:
-            await ensure_streams(outside.jetstream)
+            await ensure_streams(outside.jetstream, settings.bot_stream_replicas)
             bot_id, name = await outside.telegram.me()
             store = Store(outside.jetstream, bot_id, settings.bot_records_ttl_s)
             intake = await _intake(settings, store, outside.telegram)

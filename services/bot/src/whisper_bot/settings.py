@@ -52,6 +52,9 @@ class BotSettings(ProcessSettings):
     bot_open_messages: int = Field(default=1000, ge=1)
     """Worked on at a time; further ones wait in their stream."""
 
+    bot_stream_replicas: int = Field(default=1, ge=1)
+    """Of the bot's two streams, when they are made: as many as the queue's have."""
+
     bot_webhook_url: str | None = None
     """Public https address that Telegram pushes updates to; None = long polling."""
     bot_webhook_secret: SecretStr | None = None

@@ -39,7 +39,7 @@ class Kept(Generic[R]):
     sequence: int = 0
 
 
-def stream_configs(replicas: int = 1) -> list[dict[str, Any]]:
+def stream_configs(replicas: int) -> list[dict[str, Any]]:
     kept = {"storage": "file", "discard": "new", "num_replicas": replicas}
     return [
         kept
@@ -63,8 +63,8 @@ def stream_configs(replicas: int = 1) -> list[dict[str, Any]]:
     ]
 
 
-async def ensure_streams(jetstream: JetStream) -> None:
-    for config in stream_configs():
+async def ensure_streams(jetstream: JetStream, replicas: int = 1) -> None:
+    for config in stream_configs(replicas):
         answer = await jetstream.api(f"STREAM.CREATE.{config['name']}", config)
         if answer.get("error"):
             answer = await jetstream.api(f"STREAM.INFO.{config['name']}")
