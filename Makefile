@@ -63,6 +63,9 @@ chaos: $(SETUP) ## Kill everything in turn while 200 jobs run, and count them; o
 bench: $(SETUP) ## Measure speed and overhead beside their goals; some figures alone: ARGS="decode_ms"
 	@$(BIN)/python -m bench $(ARGS)
 
+chaos-bot: $(SETUP) ## Kill bot, gateway and NATS under 300 recordings; writes build/chaos-bot.json
+	@$(BIN)/python services/bot/tests/chaos_bot.py --out build/chaos-bot.json
+
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --no-annotate \
@@ -74,4 +77,4 @@ generate: $(SETUP) ## Write manifests/crds and the chart's copies again from the
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test e2e chaos bench cluster-up cluster-images cluster-down lock generate clean
+.PHONY: help setup demo up check test e2e chaos chaos-bot bench cluster-up cluster-images cluster-down lock generate clean

@@ -91,6 +91,12 @@ def test_an_unknown_model_is_refused_with_a_sentence_before_anything_starts() ->
     assert "Traceback" not in result.stderr
 
 
+def test_up_with_the_bot_asks_for_its_token_before_anything_starts() -> None:
+    result = whisperfleet("up", "--bot")
+    assert result.returncode == 1
+    assert "TELEGRAM_BOT_TOKEN is not set. @BotFather gives you a token" in result.stderr
+
+
 def test_a_missing_file_is_refused_with_a_sentence() -> None:
     result = whisperfleet("transcribe", "no-such.ogg")
     assert result.returncode == 2

@@ -26,6 +26,7 @@ PIPELINE_START_S = 600.0
 DEATHS_AT_START = 3
 
 LOCAL_CLIENT = "whisperfleet up"
+BOT_CLIENT = "telegram bot"
 
 
 class StartFailed(Exception):
@@ -41,6 +42,7 @@ class Pipeline:
     nats_binary: Path
     tell: Callable[[str], None]
     children: list[Child] = field(default_factory=list)
+    with_bot: bool = False
 
     @property
     def url(self) -> str:
@@ -70,6 +72,11 @@ class Pipeline:
         ):
             await self._start(Child(command, self.tell))
         await self._until_ready()
+        if self.with_bot:
+            # Not waited for: Telegram may be away, and the rest works without it.
+            await self._start(
+                Child(commands.bot_command(self.folder, access, self.ports, self.queue.bot_key), self.tell)
+            )
 
     async def _start(self, child: Child) -> None:
         self.children.append(child)
@@ -99,6 +106,8 @@ class Pipeline:
         try:
             await queue_setup.prepare(jetstream, self.queue.limits, self.speech.model)
             await register_key(jetstream, self.queue.api_key, LOCAL_CLIENT, Quotas(operator=True))
+            if self.with_bot:
+                await register_key(jetstream, self.queue.bot_key, BOT_CLIENT)
         finally:
             await jetstream.close()
 
@@ -135,7 +144,7 @@ class Pipeline:
 
     async def stop(self) -> None:
         """In the order of the data: no new jobs, windows finished, plans put down, and the queue last."""
-        for name in ("gateway", "worker", "planner", "nats-server"):
+        for name in ("bot", "gateway", "worker", "planner", "nats-server"):
             for child in self.children:
                 if child.command.name == name:
                     await child.stop()

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 SERVER_THREADS = 8
 """Connections served at a time; further ones wait, those to /health too."""
 LINE_CHARS = 60
+LONG_TIMES = 400
 TRUE = ("true", "1", "yes", "y")
 VALUE_FLAGS = (
     "-t --threads -p --processors -ot --offset-t -on --offset-n -d --duration -mc --max-context -ml --max-len -bo "
@@ -45,6 +46,7 @@ OWN_FLAGS: dict[str, tuple[Callable[[str], float | int | str], str, str]] = {
     "fail-first": (int, "0", "answer so many inferences with 500"),
     "exit-code": (int, "-1", "leave at once with this code"),
     "text": (str, "hello world one two three", "what is heard"),
+    "long-from-s": (float, "0", "in audio at least so long it is heard 400 times over; 0 = never"),
 }
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}
 
@@ -137,7 +139,9 @@ class Stub:
         if self._inferences <= settings.fail_first:
             raise Refused(500, '{"error":"failed to process audio"}', "application/json")
         words_timed = form.get("token_timestamps", b"true").decode() in TRUE
-        segments = segments_of(settings.text if duration_s >= 0.1 else "", duration_s, numbers["max_len"], words_timed)
+        is_long = 0 < settings.long_from_s <= duration_s
+        heard = " ".join([settings.text] * (LONG_TIMES if is_long else 1)) if duration_s >= 0.1 else ""
+        segments = segments_of(heard, duration_s, numbers["max_len"], words_timed)
         text = "".join(f"{segment['text']}\n" for segment in segments)
         if form.get("response_format") != b"verbose_json":
             return 200, json.dumps({"text": text}), "application/json"
