@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from fleet_harness import until
 
+from whisper_dispatcher.loopback import free_port
+
 START_S = 90.0
 STOP_S = 20.0
 REQUIRED = "WHISPERFLEET_REQUIRE_BROKERS"
@@ -30,12 +32,6 @@ def program(name: str) -> str:
     if os.environ.get(REQUIRED):
         pytest.fail(missing)
     pytest.skip(missing)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(port: int, greeting: bytes = b"") -> bool:

@@ -13,10 +13,11 @@ import httpx
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jobs.clients import Quotas, register_key
 from whisper_dispatcher.local import commands, queue_setup
-from whisper_dispatcher.local.commands import HOST, Access, Ports, Speech
+from whisper_dispatcher.local.commands import Access, Ports, Speech
 from whisper_dispatcher.local.data_folder import DataFolder, Queue
 from whisper_dispatcher.local.nats_server import server_config, syncs_every_write
 from whisper_dispatcher.local.processes import Child, describe_exit, log_tail
+from whisper_dispatcher.loopback import HOST, free_port, is_free
 
 POLL_S = 0.05
 NATS_START_S = 60.0
@@ -155,13 +156,13 @@ class Pipeline:
 
 def choose_ports(http_port: int) -> Ports:
     """http_port: 0 = any free one. Raises StartFailed when it is taken."""
-    if http_port and not commands.is_free(http_port):
+    if http_port and not is_free(http_port):
         raise StartFailed(f"Port {http_port} is taken. Choose another with --port, or 0 for any free one.")
     return Ports(
-        nats=commands.free_port(),
-        http=http_port or commands.free_port(),
-        planner_probe=commands.free_port(),
-        worker_probe=commands.free_port(),
+        nats=free_port(),
+        http=http_port or free_port(),
+        planner_probe=free_port(),
+        worker_probe=free_port(),
     )
 
 
