@@ -69,15 +69,27 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def on_redis(redis_url: str, shared_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def redis_site(redis_url: str, shared_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield from site(tmp_path_factory.mktemp("on-redis"), f"{redis_url}/0", f"{redis_url}/1", shared_fleet)
 
 
 @pytest.fixture(scope="module")
-def on_rabbitmq(
+def rabbitmq_site(
     rabbitmq_url: str, redis_url: str, shared_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     yield from site(tmp_path_factory.mktemp("on-rabbitmq"), rabbitmq_url, f"{redis_url}/2", shared_fleet)
+
+
+@pytest.fixture
+def on_redis(redis_site: Site) -> Site:
+    redis_site.app.set_current()
+    return redis_site
+
+
+@pytest.fixture
+def on_rabbitmq(rabbitmq_site: Site) -> Site:
+    rabbitmq_site.app.set_current()
+    return rabbitmq_site
 
 
 def site(folder: Path, broker: str, backend: str, fleet: Fleet) -> Iterator[Site]:
@@ -103,7 +115,6 @@ def loaded(file: Path) -> ModuleType:
     assert spec and spec.loader
     module = sys.modules[file.stem] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.app.set_current()
     return module
 
 
