@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tests.e2e.cluster import paths
+from tests.e2e.cluster.cluster import Cluster
+from tests.e2e.installation import PLATFORM, helm
 from tests.e2e.objects import Objects
 from tests.e2e.speech import HELLO, Gateway
 
@@ -29,3 +31,11 @@ def test_the_status_tells_the_whole_story_in_one_line(namespace: Objects) -> Non
     header, line = namespace.kubectl("get", "whisperserver", "story").splitlines()
     assert header.split()[:6] == ["NAME", "MODEL", "READY", "REASON", "UP", "WANT"]
     assert line.split()[:5] == ["story", "demo.en", "True", "Serving", "1"]
+
+
+def test_helm_test_hears_the_recording_through_everything(
+    namespace: Objects, platform: Objects, cluster: Cluster
+) -> None:
+    namespace.server("heard", {"queue": {"default": True}})
+    namespace.wait_ready("heard")
+    assert "hello world" in helm(cluster, "test", PLATFORM, "--logs").lower()
