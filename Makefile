@@ -1,4 +1,5 @@
-# Everything the project installs lives in .tools, .venv and the per-user cache; nothing needs root.
+# Everything the project installs lives in .tools, .venv and the per-user cache; nothing needs root. As root,
+# `make test` also installs the Celery tests' brokers from the distribution's packages.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -10,7 +11,7 @@ BIN := .venv/bin
 SETUP := .venv/.installed
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(UV):
 	@echo "Installing uv $(UV_VERSION) into .tools"
@@ -40,6 +41,7 @@ check: $(SETUP) ## Lint, types and import rules
 
 test: check ## Pass everything that needs no cluster
 	@$(BIN)/whisperfleet install-tools
+	@clients/python/tests/install-brokers
 	@$(BIN)/python -m pytest -n $(or $(TEST_WORKERS),4)
 
 cluster-up: $(SETUP) ## Have a Kubernetes cluster to test on; options in ARGS="--provider node"
@@ -54,6 +56,16 @@ e2e: $(SETUP) ## Pass everything on a real cluster; some of it with ARGS="-k hea
 cluster-down: $(SETUP) ## Take that cluster away
 	@$(BIN)/python -m tests.e2e.cluster down
 
+chaos: $(SETUP) ## Kill everything in turn while 200 jobs run, and count them; options in ARGS="--seed 2"
+	@$(BIN)/whisperfleet install-tools
+	@$(BIN)/python -m chaos $(ARGS)
+
+bench: $(SETUP) ## Measure speed and overhead beside their goals; some figures alone: ARGS="decode_ms"
+	@$(BIN)/python -m bench $(ARGS)
+
+chaos-bot: $(SETUP) ## Kill bot, gateway and NATS under 300 recordings; writes build/chaos-bot.json
+	@$(BIN)/python services/bot/tests/chaos_bot.py --out build/chaos-bot.json
+
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --no-annotate \
@@ -65,4 +77,4 @@ generate: $(SETUP) ## Write manifests/crds and the chart's copies again from the
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test e2e cluster-up cluster-images cluster-down lock generate clean
+.PHONY: help setup demo up check test e2e chaos chaos-bot bench cluster-up cluster-images cluster-down lock generate clean

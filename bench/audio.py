@@ -9,7 +9,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from whisper_contracts.messages import SAMPLE_RATE_HZ
+from whisper_contracts.pcm import SAMPLE_RATE_HZ
 from whisper_dispatcher.worker.inference_form import wav
 from whisper_models.bundled import sample_path
 

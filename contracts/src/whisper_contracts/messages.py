@@ -13,10 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.names import Class
 
-SAMPLE_RATE_HZ = 16_000
-BYTES_PER_SECOND = 2 * SAMPLE_RATE_HZ
-"""Decoded audio everywhere is s16le mono at 16 kHz."""
-
 MAX_WINDOW_S = 30.0
 MAX_INLINE_AUDIO_BYTES = 512 * 1024
 """Up to here an upload travels inside a journal message; above, in the object store."""

@@ -1,4 +1,4 @@
-"""What the checkout carries: the demo model and the recordings that it is tried with."""
+"""What a checkout and the wheel carry: the demo model and the recordings that it is tried with."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from whisper_models.checksums import has_known_checksum
 from whisper_models.ggml import PART_SUFFIX, InvalidModelFile
 
 DEMO_VARIABLE = "WHISPER_DEMO_MODEL"
-_MODELS_FOLDER = Path(__file__).resolve().parents[2]
+_PACKAGE = Path(__file__).resolve().parent
+_FOLDER = _PACKAGE / "files" if (_PACKAGE / "files").is_dir() else _PACKAGE.parents[1]
+"""Beside the package in a wheel, models/ in a checkout."""
 
 
 class NotBundled(Exception):
-    """The package runs outside a checkout, and nothing says where the file is."""
+    """The installation is not whole, and nothing says where the file is."""
 
 
 def demo_model_path() -> Path:
     override = os.environ.get(DEMO_VARIABLE)
-    path = Path(override) if override else _MODELS_FOLDER / "demo" / DEMO.file
+    path = Path(override) if override else _FOLDER / "demo" / DEMO.file
     if path.is_file():
         return path
     raise NotBundled(f"The demo model is not at {path}. Set {DEMO_VARIABLE} to the path of {DEMO.file}.")
@@ -42,7 +44,9 @@ def copy_demo_model(folder: Path) -> Path:
 
 def sample_path(name: str) -> Path:
     """A recording by its file name, such as hello.wav."""
-    path = _MODELS_FOLDER / "samples" / name
+    path = _FOLDER / "samples" / name
     if path.is_file():
         return path
-    raise NotBundled(f"The sample recording {name} is not at {path}. Run from a complete checkout of the repository.")
+    raise NotBundled(
+        f"The sample recording {name} is not at {path}. Install the package again, or run from a whole checkout."
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import resource
 import shutil
@@ -14,11 +13,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 import pytest_asyncio
+from audio_harness import encoded, picture, silent_video
 
 from whisper_contracts.failures import FailureReason, JobFailed
 from whisper_dispatcher.planner import decode
@@ -29,59 +28,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 def random_bytes(size_bytes: int, seed: int) -> bytes:
     return np.random.default_rng(seed).bytes(size_bytes)
-
-
-def encoded(
-    container: str, codec: str, *, seconds: float = 2, rate_hz: int = 48_000, layout: str = "mono", hertz: float = 440
-) -> bytes:
-    """A tone; in stereo its right channel is silent."""
-    file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=rate_hz, layout=layout, bit_rate=64_000)
-        resampler = av.AudioResampler(
-            stream.format, layout, rate_hz, frame_size=stream.codec_context.frame_size or 1024
-        )
-        for second in range(int(np.ceil(seconds))):
-            frame = tone_frame(min(1.0, seconds - second), rate_hz, layout, hertz)
-            for block in resampler.resample(frame):
-                output.mux(stream.encode(block))
-        for block in resampler.resample(None):
-            output.mux(stream.encode(block))
-        output.mux(stream.encode(None))
-    return file.getvalue()
-
-
-def tone_frame(seconds: float, rate_hz: int, layout: str, hertz: float) -> av.AudioFrame:
-    times = np.arange(round(seconds * rate_hz)) / rate_hz
-    samples = (8000 * np.sin(2 * np.pi * hertz * times)).astype(np.int16)
-    if layout == "stereo":
-        samples = np.stack([samples, np.zeros_like(samples)], axis=1).ravel()
-    frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout=layout)
-    frame.sample_rate = rate_hz
-    return frame
-
-
-def silent_video() -> bytes:
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as output:
-        stream = output.add_stream("mpeg4", rate=10)
-        stream.width = stream.height = 64
-        stream.pix_fmt = "yuv420p"
-        for _ in range(10):
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
-        output.mux(stream.encode(None))
-    return file.getvalue()
-
-
-def picture() -> bytes:
-    file = io.BytesIO()
-    with av.open(file, "w", format="image2pipe") as output:
-        stream = output.add_stream("png", rate=1)
-        stream.width = stream.height = 64
-        stream.pix_fmt = "rgb24"
-        output.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
-        output.mux(stream.encode(None))
-    return file.getvalue()
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

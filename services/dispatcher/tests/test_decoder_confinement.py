@@ -45,3 +45,10 @@ def test_a_confined_process_that_computes_for_ever_is_killed() -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False, timeout=60)
     assert -done.returncode in (signal.SIGXCPU, signal.SIGKILL)
+
+
+def test_the_process_that_forks_decoders_stays_small() -> None:
+    """Each fork copies the page tables of everything loaded, which a note waits for on a busy machine."""
+    program = "import sys, whisper_dispatcher.planner.cage; print({'pydantic', 'numpy', 'asyncio'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "set()\n"

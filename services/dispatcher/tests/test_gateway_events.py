@@ -14,6 +14,7 @@ from gateway_harness import Stage, stage, until
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import Attempt
+from whisper_dispatcher.jobs.clients import revoke_client
 
 
 @pytest.fixture
@@ -112,3 +113,17 @@ async def test_a_gateway_that_ends_ends_its_streams(on: Stage) -> None:
     await until(lambda: job in on.gateway.feed._listeners)
     on.gateway.draining.set()
     assert [event.name for event in parsed((await following).text)] == ["accepted"]
+
+
+async def test_a_revoked_key_ends_the_streams_that_are_open(on: Stage) -> None:
+    on.stand_in.after_plan.clear()
+    on.http.headers["X-API-Key"] = key = await on.new_key()
+    client = on.gateway.clients.find(key)
+    assert client
+    job = await on.submit()
+    following = asyncio.create_task(followed(on, job))
+    await until(lambda: job in on.gateway.feed._listeners)
+    await revoke_client(on.jetstream, client.client)
+    answer = await asyncio.wait_for(following, 1)
+    assert [event.name for event in parsed(answer.text)] == ["accepted"]
+    assert (await followed(on, job)).status_code == 401

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import httpx
 import openai
 import pytest
-from gateway_harness import MODEL, Stage, stage
+from gateway_harness import MODEL, Stage, stage, until
 
 from whisper_contracts.failures import FailureReason
+from whisper_dispatcher.jobs.clients import revoke_client
 
 NOTE = ("note.ogg", b"OggS audio", "audio/ogg")
 
@@ -90,6 +91,16 @@ async def test_a_failure_in_the_middle_of_a_stream_is_an_api_error(nats_url: str
             stream = await api.audio.transcriptions.create(model=MODEL, file=NOTE, stream=True)
             with pytest.raises(openai.APIError, match="It failed with server_error"):
                 [event async for event in stream]
+
+
+async def test_a_stream_whose_key_is_revoked_ends_with_an_api_error(api: openai.AsyncOpenAI, on: Stage) -> None:
+    on.stand_in.after_window = {1: asyncio.Event()}
+    asking = asyncio.create_task(api.audio.transcriptions.create(model=MODEL, file=NOTE, stream=True))
+    await until(lambda: any(view.done for view in on.gateway.index.jobs(on.client)))
+    await revoke_client(on.jetstream, on.client)
+    stream = await asyncio.wait_for(asking, 5)
+    with pytest.raises(openai.APIError, match="key was revoked"):
+        [event async for event in stream]
 
 
 async def test_the_models_are_listed_and_found_by_alias(api: openai.AsyncOpenAI) -> None:

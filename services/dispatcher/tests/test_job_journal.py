@@ -63,6 +63,20 @@ async def test_of_completing_and_cancelling_one_happens(jobs: Book) -> None:
     assert not await journal.cancel(jobs.jetstream, view)
 
 
+@pytest.mark.parametrize("end", ["complete", "cancel", "fail"])
+async def test_every_end_of_a_job_queues_its_webhook(jobs: Book, end: str) -> None:
+    """Whoever ends it: a cancelled or expired job may have been taken by no planner."""
+    view = await jobs.accept(callback_url="https://example.com/hook")
+    ends = {
+        "complete": lambda: journal.complete(jobs.jetstream, view),
+        "cancel": lambda: journal.cancel(jobs.jetstream, view),
+        "fail": lambda: journal.fail(jobs.jetstream, view, TIMEOUT, "Too slow."),
+    }
+    assert await ends[end]()
+    queued = await jobs.jetstream.subjects(names.HOOKS_STREAM, names.HOOKS_SUBJECTS)
+    assert names.hook_subject(jobs.client, view.job) in queued
+
+
 async def test_cancelling_takes_the_queued_work_away(jobs: Book) -> None:
     view = await jobs.accept()
     assert view.record

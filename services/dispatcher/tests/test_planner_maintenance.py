@@ -17,7 +17,7 @@ from whisper_dispatcher.jetstream.pull import Puller
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView
-from whisper_dispatcher.planner.maintenance import Maintenance, is_orphan, is_outlived
+from whisper_dispatcher.planner.maintenance import Maintenance, is_done_work, is_orphan, is_outlived
 from whisper_dispatcher.planner.settings import PlannerSettings
 
 SETTINGS = PlannerSettings(maintenance_every_s=30, job_expiry_s=1000, result_ttl_s=100, dead_letter_ttl_s=500)
@@ -89,6 +89,39 @@ async def test_a_lost_plan_message_is_queued_again(jobs: Book, maintenance: Main
             break
     assert (task.job, task.client, task.generation) == (view.job, jobs.client, 0)
     await puller.stop()
+
+
+@pytest.mark.parametrize(
+    ("state", "plan_is_done"),
+    [(None, False), ("queued", False), ("failed", False), ("completed", True), ("cancelled", True)],
+)
+def test_work_is_done_when_its_result_is_there_or_its_job_has_ended(state: str | None, plan_is_done: bool) -> None:
+    view = JobView("c", "j", record=record("c", "j"), total=3, done={1})
+    view.state = JobState.model_validate({"state": state, "at": 0.0}) if state else None
+    assert is_done_work(names.window_subject("base.en", "bulk", "c", "j", 1), view)
+    assert is_done_work(names.window_subject("base.en", "bulk", "c", "j", 2), view) is plan_is_done
+    assert is_done_work(names.plan_subject("bulk", "c", "j"), view) is plan_is_done
+    assert not is_done_work(names.plan_subject("bulk", "c", "other"), None)
+
+
+async def test_work_that_was_left_in_the_queue_though_it_is_done_goes(jobs: Book, maintenance: Maintenance) -> None:
+    view = await jobs.accept()
+    left = [names.window_subject("base.en", "interactive", jobs.client, view.job, index) for index in range(3)]
+    for subject in left:
+        await jobs.jetstream.publish(subject, b"audio")
+    await jobs.write(names.window_result_subject(jobs.client, view.job, 1), result(1))
+    queued = names.job_windows_filter(jobs.client, view.job)
+    await maintenance.tend(time.time())
+    assert set(await jobs.jetstream.subjects(names.WINDOWS_STREAM, queued)) == set(left), "its ack may be on its way"
+    await maintenance.tend(time.time())
+    assert set(await jobs.jetstream.subjects(names.WINDOWS_STREAM, queued)) == {left[0], left[2]}
+    await jobs.write(names.state_subject(jobs.client, view.job), JobState(state="completed", at=time.time()))
+    assert view.record
+    await journal.queue_plan(jobs.jetstream, view.record, generation=0)
+    await maintenance.tend(time.time())
+    await maintenance.tend(time.time())
+    assert await jobs.jetstream.subjects(names.WINDOWS_STREAM, queued) == {}
+    assert await plans_of(jobs, view) == 0
 
 
 async def test_a_job_that_this_planner_holds_is_left_alone(jobs: Book, maintenance: Maintenance) -> None:
@@ -179,6 +212,20 @@ async def test_chunks_of_a_cut_upload_are_swept(jobs: Book, maintenance: Mainten
     for hours in (7, 14):
         await maintenance.tend(now + hours * 3600)
     assert await jobs.jetstream.subjects(stream, chunks) == {}
+
+
+async def test_audio_that_no_record_followed_is_swept(jobs: Book, maintenance: Maintenance) -> None:
+    stray = names.audio_subject(jobs.client, unique())
+    await jobs.jetstream.publish(stray, bytes(1000))
+    accepted = await jobs.accept(audio=bytes(1000), created_at=time.time())
+    kept = names.audio_subject(accepted.client, accepted.job)
+    now = time.time()
+    maintenance.settings = maintenance.settings.model_copy(update={"job_expiry_s": 1e9})
+    await maintenance.tend(now + 7 * 3600)
+    assert await jobs.jetstream.get_last(names.JOURNAL_STREAM, stray), "its upload may be under way"
+    await maintenance.tend(now + 14 * 3600)
+    assert await jobs.jetstream.get_last(names.JOURNAL_STREAM, stray) is None
+    assert await jobs.jetstream.get_last(names.JOURNAL_STREAM, kept)
 
 
 async def test_one_job_that_cannot_be_tended_does_not_end_the_care_for_the_rest(

@@ -114,6 +114,13 @@ async def test_a_hanging_inference_never_lets_another_one_in():
         assert (await exchange(port, "GET", "/health")).status == 200
 
 
+async def test_an_endless_inference_ends_with_its_client():
+    async with stub("--endless-prompt", "never") as (port, _):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(infer(port, prompt="never"), 0.2)
+        assert (await infer(port)).status == 200
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"), [(["-nc"], 0), (["-l", "zz"], 0), (["--exit-code", "7"], 7), (["--exit-code", "0"], 0)]
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from whisper_dispatcher.local.commands import (
     Access,
     Ports,
     Speech,
+    bot_command,
     gateway_command,
     planner_command,
     threads_per_server,
@@ -23,7 +25,8 @@ from whisper_dispatcher.local.data_folder import (
     write_private,
 )
 from whisper_dispatcher.local.nats_server import ROLES
-from whisper_dispatcher.local.pipeline import StartFailed, choose_ports, model_record
+from whisper_dispatcher.local.pipeline import StartFailed, choose_ports
+from whisper_dispatcher.local.queue_setup import model_record
 from whisper_dispatcher.local.up import announcement, model_name
 
 PORTS = Ports(nats=1, http=2, planner_probe=3, worker_probe=4)
@@ -62,6 +65,18 @@ def test_keys_passwords_and_limits_stay_the_same_over_restarts(tmp_path: Path) -
     assert len({*first.passwords.values(), first.api_key}) == len(ROLES) + 1
 
 
+def test_a_folder_made_before_there_was_a_bot_gets_what_the_bot_needs(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    now = load_queue(folder)
+    stored = json.loads(folder.queue_file.read_text())
+    del stored["passwords"]["bot"], stored["bot_key"]
+    folder.queue_file.write_text(json.dumps(stored))
+    later = load_queue(folder)
+    assert later == load_queue(folder)
+    assert later.api_key == now.api_key and later.bot_key != now.bot_key
+    assert {**later.passwords, "bot": ""} == {**now.passwords, "bot": ""}
+
+
 def test_secrets_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
     with open_folder(tmp_path) as folder:
         load_queue(folder)
@@ -91,11 +106,19 @@ def test_each_process_gets_its_own_password_and_no_other(tmp_path: Path) -> None
         gateway_command(folder, ACCESS, PORTS),
         planner_command(folder, ACCESS, PORTS),
         worker_command(folder, ACCESS, PORTS, speech),
+        bot_command(folder, ACCESS, PORTS, "wf_bot"),
     ]
     for command in commands:
         text = " ".join([*command.argv, *command.env.values()])
         assert command.env["WHISPERFLEET_NATS_PASSWORD"] == f"secret-of-{command.name}"
         assert text.count("secret-of-") == 1
+
+
+def test_the_bots_token_reaches_the_bot_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:secret")
+    folder = DataFolder(tmp_path)
+    assert "TELEGRAM_BOT_TOKEN" not in gateway_command(folder, ACCESS, PORTS).env
+    assert bot_command(folder, ACCESS, PORTS, "wf_bot").env["TELEGRAM_BOT_TOKEN"] == "1:secret"
 
 
 def test_the_users_own_settings_reach_the_processes_but_not_another_nats(

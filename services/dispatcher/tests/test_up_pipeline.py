@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
+from up_harness import PROGRAM, Up, descendants, left_of, transcribe, until
 
 from whisper_dispatcher.jetstream.topology import Limits
 from whisper_dispatcher.local.commands import Ports, Speech
@@ -21,50 +19,10 @@ from whisper_dispatcher.local.data_folder import DataFolder, Queue
 from whisper_dispatcher.local.pipeline import Pipeline
 from whisper_dispatcher.local.processes import Child, Command, log_tail
 from whisper_dispatcher.local.up import KILLED_EXIT_CODE, Stops, run_pipeline
-from whisper_models.bundled import sample_path
 
-START_S = 90.0
-DRAIN_S = 60.0
 GONE_S = 10.0
-PROGRAM = (sys.executable, "-c", "from whisper_dispatcher.cli import app; app()")
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-
-
-class Up:
-    """One `whisperfleet up` with a state folder and a folder for temporary files of its own."""
-
-    def __init__(self, folder: Path, whisper_server: Path, *options: str) -> None:
-        self.ready_file = folder / "ready.json"
-        self.temporary, self.state = folder / "tmp", folder / "state"
-        self.temporary.mkdir(exist_ok=True)
-        self._output = folder / "up.log"
-        environment = os.environ | {
-            "TMPDIR": str(self.temporary),
-            "XDG_STATE_HOME": str(self.state),
-            "WHISPER_SERVER": str(whisper_server),
-        }
-        arguments = [*PROGRAM, "up", "--port", "0", "--ready-file", str(self.ready_file), *options]
-        with self._output.open("w") as output:
-            self.process = subprocess.Popen(arguments, env=environment, stdout=output, stderr=subprocess.STDOUT)
-
-    @property
-    def output(self) -> str:
-        return self._output.read_text()
-
-    def wait_ready(self) -> dict[str, str]:
-        until(lambda: self.ready_file.exists() or self.process.poll() is not None, START_S)
-        assert self.process.poll() is None, self.output
-        ready: dict[str, str] = json.loads(self.ready_file.read_text())
-        return ready
-
-    def client(self) -> httpx.Client:
-        ready = self.wait_ready()
-        return httpx.Client(base_url=ready["url"], headers={"X-API-Key": ready["key"]}, timeout=60)
-
-    def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(DRAIN_S)
 
 
 @pytest.fixture
@@ -77,51 +35,7 @@ def up(tmp_path: Path, whisper_server_binary: Path) -> Iterator[Callable[..., Up
 
     yield start
     for each in started:
-        each.process.kill()
-        each.process.wait()
-
-
-def until(is_so: Callable[[], bool], limit_s: float) -> None:
-    deadline = time.monotonic() + limit_s
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come to be in time"
-        time.sleep(0.02)
-
-
-def processes() -> dict[int, tuple[int, str]]:
-    """Parent and command line of every living process."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-            command = (folder / "cmdline").read_text().replace("\0", " ")
-        except OSError:
-            continue
-        if state != "Z":
-            found[int(folder.name)] = (int(parent), command)
-    return found
-
-
-def descendants(ancestor: int) -> dict[int, str]:
-    every = processes()
-    found: dict[int, str] = {}
-    wanted = {ancestor}
-    while new := {pid for pid, (parent, _) in every.items() if parent in wanted and pid not in found}:
-        found |= {pid: every[pid][1] for pid in new}
-        wanted = new
-    return found
-
-
-def left_of(earlier: dict[int, str]) -> dict[int, str]:
-    now = processes()
-    return {pid: command for pid, command in earlier.items() if pid in now and now[pid][1] == command}
-
-
-def transcribe(client: httpx.Client, sample: str) -> str:
-    answer = client.post("/transcribe", files={"file": (sample, sample_path(sample).read_bytes())})
-    assert answer.status_code == 200, answer.text
-    text: str = answer.json()["transcription"]
-    return text.strip()
+        each.kill()
 
 
 def test_up_transcribes_and_sigterm_leaves_no_process_and_no_file(up: Callable[..., Up]) -> None:
@@ -157,10 +71,7 @@ def test_sigkill_leaves_no_process(up: Callable[..., Up]) -> None:
 def test_a_killed_worker_is_started_again_and_the_job_is_done(up: Callable[..., Up]) -> None:
     running = up()
     with running.client() as client:
-        worker = next(
-            pid for pid, command in descendants(running.process.pid).items() if "whisper_dispatcher.worker" in command
-        )
-        os.kill(worker, signal.SIGKILL)
+        os.kill(running.part("whisper_dispatcher.worker"), signal.SIGKILL)
         assert transcribe(client, "hello.wav") == "hello world one two three"
     assert "worker was killed by SIGKILL; starting it again in 0.5 s" in running.output
     assert running.stop() == 0

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from gateway_harness import free_port
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import topology
@@ -27,6 +26,7 @@ from whisper_dispatcher.local.nats_server import (
     syncs_every_write,
 )
 from whisper_dispatcher.local.tools import nats_server_path
+from whisper_dispatcher.loopback import free_port
 
 OWN, OTHER = "demo.en", "base.en"
 PASSWORDS: dict[Role, str] = {role: f"secret-of-{role}" for role in ROLES}
@@ -174,7 +174,19 @@ async def test_a_worker_writes_nothing_but_results(connect: Connect, subject: st
     assert not await may_publish(await connect("worker"), subject)
 
 
-@pytest.mark.parametrize("role", ["gateway", "planner", "worker"])
+async def test_the_bot_keeps_its_own_streams_and_reads_no_others(connect: Connect) -> None:
+    bot, admin = await connect("bot"), await connect("admin")
+    config = {"name": "TELEGRAM", "subjects": ["telegram.notes.>"], "allow_direct": True}
+    assert "config" in await bot.api("STREAM.CREATE.TELEGRAM", config)
+    assert await may_publish(bot, "telegram.notes.1.2")
+    assert await may_ask(bot, "DIRECT.GET.TELEGRAM.telegram.notes.1.2")
+    await admin.publish(names.record_subject("c", "j5"), b"{}")
+    assert not await may_ask(bot, f"DIRECT.GET.{names.JOURNAL_STREAM}.{names.record_subject('c', 'j5')}")
+    assert not await may_ask(bot, f"STREAM.CREATE.{names.JOURNAL_STREAM}", b'{"name": "JOURNAL"}')
+    assert not await may_publish(bot, names.plan_subject("bulk", "c", "j5"))
+
+
+@pytest.mark.parametrize("role", ["gateway", "planner", "worker", "bot"])
 async def test_no_process_gives_itself_keys_or_changes_streams(connect: Connect, role: Role) -> None:
     jetstream = await connect(role)
     assert not await may_publish(jetstream, "$KV.clients.hash")

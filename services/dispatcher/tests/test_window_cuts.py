@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from whisper_contracts.messages import SAMPLE_RATE_HZ, WindowSpan
+from whisper_contracts.messages import WindowSpan
+from whisper_contracts.pcm import SAMPLE_RATE_HZ
 from whisper_dispatcher.planner.cut import cut_windows, frame_energy, silent
 
 Pcm = npt.NDArray[np.int16]

@@ -21,6 +21,9 @@ def up(
     ready_file: Annotated[
         Path | None, typer.Option(help='Gets {"url", "key"} once the pipeline answers; for scripts.')
     ] = None,
+    bot: Annotated[
+        bool, typer.Option("--bot", help="The Telegram bot too; its token is in TELEGRAM_BOT_TOKEN.")
+    ] = False,
 ) -> None:
     """Run the pipeline until Ctrl-C, which lets running work finish."""
     from whisper_dispatcher.local.up import UpOptions
@@ -28,7 +31,7 @@ def up(
 
     logs.configure("up", as_json=False)
     with told(*_start_failures()):
-        raise typer.Exit(run(UpOptions(model, servers, data, port, ready_file), consoles()[1]))
+        raise typer.Exit(run(UpOptions(model, servers, data, port, ready_file, bot), consoles()[1]))
 
 
 def demo() -> None:

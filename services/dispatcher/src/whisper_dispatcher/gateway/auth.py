@@ -10,7 +10,6 @@ from starlette.requests import Request
 
 from whisper_contracts.messages import ClientRecord
 from whisper_dispatcher.gateway import errors, quotas
-from whisper_dispatcher.gateway.errors import ApiError
 from whisper_dispatcher.gateway.gateway import Gateway
 
 
@@ -21,14 +20,7 @@ def authenticate(gateway: Gateway, request: Request) -> ClientRecord:
     key = _presented_key(request)
     client = gateway.clients.find(key) if key else None
     if client is None:
-        problem = "The API key is wrong or was revoked" if key else "No API key was sent"
-        raise ApiError(
-            401,
-            f"{problem}. Send a valid one as 'X-API-Key: KEY' or 'Authorization: Bearer KEY'.",
-            code="invalid_api_key",
-            retry=False,
-            headers={"WWW-Authenticate": "Bearer"},
-        )
+        raise errors.bad_key("The API key is wrong or was revoked" if key else "No API key was sent")
     gateway.rates.take(client, time.monotonic())
     return client
 

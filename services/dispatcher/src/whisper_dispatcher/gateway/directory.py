@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from whisper_dispatcher.jobs.clients import key_hash
 @dataclass(slots=True)
 class Clients:
     _by_hash: dict[str, tuple[str, ClientRecord]] = field(default_factory=dict)
+    _revocations: dict[str, asyncio.Event] = field(default_factory=dict)
+    """By client, of those whose streams are open or have been."""
 
     def apply(self, stored: Stored) -> None:
         """A marker of deletion, or a record nobody can read, takes the key away."""
@@ -26,7 +29,17 @@ class Clients:
                 return
         except ValidationError:
             pass
-        self._by_hash.pop(key, None)
+        _, record = self._by_hash.pop(key, ("", None))
+        if record and (revoked := self._revocations.pop(record.client, None)):
+            revoked.set()
+
+    def revocation(self, client: str) -> asyncio.Event:
+        """Set when the client's key is good no longer, now or later."""
+        if any(record.client == client for _, record in self._by_hash.values()):
+            return self._revocations.setdefault(client, asyncio.Event())
+        revoked = asyncio.Event()
+        revoked.set()
+        return revoked
 
     def find(self, key: str) -> ClientRecord | None:
         wanted = key_hash(key)

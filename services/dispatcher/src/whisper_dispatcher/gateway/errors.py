@@ -71,6 +71,16 @@ def bad_request(message: str, *, code: str, param: str | None = None) -> ApiErro
     return ApiError(400, message, code=code, param=param, retry=False)
 
 
+def bad_key(problem: str) -> ApiError:
+    return ApiError(
+        401,
+        f"{problem}. Send a valid one as 'X-API-Key: KEY' or 'Authorization: Bearer KEY'.",
+        code="invalid_api_key",
+        retry=False,
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
 def job_not_found(job: str) -> ApiError:
     return ApiError(
         404,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -72,18 +73,21 @@ def _attempt(window: int, attempt: Attempt) -> dict[str, Any]:
     return {"window": window} | attempt.model_dump(mode="json", include={"attempts", "reason", "message", "retry_at"})
 
 
-async def job_events(gateway: Gateway, view: JobView, after: int) -> AsyncIterator[str]:
-    """Ends after the final state, and when this process is to end: the client comes back with its Last-Event-ID."""
+async def job_events(gateway: Gateway, view: JobView, after: int, revoked: asyncio.Event) -> AsyncIterator[str]:
+    """Ends after the final state, when the client's key is revoked, and when this process is to end: the client comes
+    back with its Last-Event-ID."""
     writer = EventWriter(view.job, view.total, after)
     with gateway.feed.listen(view.job) as present:
         yield f"retry: {RECONNECT_MS}\n\n"
         for stored in await _history(gateway.jetstream, view):
             if text := writer.write(stored):
                 yield text
-        while not writer.is_over:
+        while not writer.is_over and not revoked.is_set():
             if present.empty():
-                first = await race(present.wait(), gateway.draining.wait(), limit_s=gateway.settings.keep_alive_s)
-                if first == 1:
+                first = await race(
+                    present.wait(), gateway.draining.wait(), revoked.wait(), limit_s=gateway.settings.keep_alive_s
+                )
+                if first in (1, 2):
                     return
                 if first is None:
                     yield sse.KEEP_ALIVE

@@ -66,7 +66,8 @@ async def _streamed(gateway: Gateway, request: Request, accepted: Accepted) -> R
     )
     if view and view.is_final and view.name != "completed":
         raise errors.job_failed(view)
-    return sse.event_stream(text_events(gateway, accepted.job), accepted.job)
+    revoked = gateway.clients.revocation(accepted.client.client)
+    return sse.event_stream(text_events(gateway, accepted.job, revoked), accepted.job)
 
 
 def _wait_s(gateway: Gateway, request: Request, form: Form) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from whisper_contracts.messages import Plan, WindowResult
@@ -47,7 +48,7 @@ class SpokenSoFar:
         return addition
 
 
-async def text_events(gateway: Gateway, job: str) -> AsyncIterator[str]:
+async def text_events(gateway: Gateway, job: str, revoked: asyncio.Event) -> AsyncIterator[str]:
     spoken = SpokenSoFar(gateway.jetstream)
     with gateway.index.watch(job) as changed:
         while True:
@@ -57,9 +58,14 @@ async def text_events(gateway: Gateway, job: str) -> AsyncIterator[str]:
                 yield sse.data_line({"type": "transcript.text.delta", "delta": addition})
             if view and view.is_final:
                 break
-            first = await race(changed.wait(), until_drained(gateway), limit_s=gateway.settings.keep_alive_s)
+            first = await race(
+                changed.wait(), until_drained(gateway), revoked.wait(), limit_s=gateway.settings.keep_alive_s
+            )
             if first == 1:
                 yield sse.data_line(still_running(job, draining=True).body())
+                return
+            if revoked.is_set():
+                yield sse.data_line(errors.bad_key("The API key was revoked").body())
                 return
             if first is None:
                 yield sse.KEEP_ALIVE

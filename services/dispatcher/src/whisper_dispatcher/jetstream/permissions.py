@@ -3,13 +3,12 @@ from the user's signed credentials."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from whisper_contracts import names
 
 Role = Literal["gateway", "planner", "worker", "bot", "admin", "system"]
-ROLES: tuple[Role, ...] = ("gateway", "planner", "worker", "admin", "system")
-"""Those that a queue cannot do without."""
+ROLES: tuple[Role, ...] = get_args(Role)
 
 _OBJECTS = f"OBJ_{names.AUDIO_BUCKET}"
 _CLIENTS = f"KV_{names.CLIENTS_BUCKET}"

@@ -44,6 +44,11 @@ class Delivery:
         return dict(self.message.headers or {})
 
     @property
+    def sequence(self) -> int:
+        """Of the message in its stream: the same for each of its deliveries."""
+        return self.message.metadata.sequence.stream
+
+    @property
     def deliveries(self) -> int:
         """From 1; handing back counts too."""
         return self.message.metadata.num_delivered or 1
@@ -86,9 +91,10 @@ class Puller:
         self._subscription = await self._jetstream.client.subscribe(self._inbox + ".*", cb=self._on_message)
 
     async def stop(self) -> None:
-        if self._subscription:
+        """A request may still be open: what it brings until the server has taken it back is handed back."""
+        if self._subscription and self._jetstream.is_connected:
             try:
-                await self._subscription.unsubscribe()
+                await self._subscription.drain()  # type: ignore[no-untyped-call]
             except TRANSPORT_ERRORS:
                 log.debug("unsubscribe at stop failed; the connection is gone")
 

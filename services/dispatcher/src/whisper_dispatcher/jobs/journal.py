@@ -8,6 +8,7 @@ from whisper_contracts import names
 from whisper_contracts.failures import SENTENCES, FailureReason
 from whisper_contracts.messages import (
     DeadLetter,
+    HookTask,
     JobRecord,
     JobState,
     Message,
@@ -79,6 +80,7 @@ async def set_state(jetstream: JetStream, view: JobView, state: JobState) -> boo
 
 
 async def complete(jetstream: JetStream, view: JobView) -> bool:
+    await _queue_hook(jetstream, view)
     return await set_state(jetstream, view, JobState(state="completed", at=time.time(), generation=view.generation))
 
 
@@ -91,7 +93,7 @@ async def fail(
     window: int | None = None,
     attempts: int = 0,
 ) -> bool:
-    """Dead letter first, so that a failed job without one cannot be."""
+    """Dead letter first, so that a failed job without one cannot be; state last, for then it may be requeued."""
     now = time.time()
     letter = DeadLetter(
         job=view.job,
@@ -104,11 +106,12 @@ async def fail(
         generation=view.generation,
     )
     await jetstream.publish(names.dead_subject(view.client, view.job), letter.encode())
+    await purge_work(jetstream, view.client, view.job)
+    await _queue_hook(jetstream, view)
     state = JobState(state="failed", at=now, generation=view.generation, reason=reason, message=message)
     won = await set_state(jetstream, view, state)
     if not won and not await _is_failed(jetstream, view):
         await jetstream.purge(names.JOURNAL_STREAM, names.dead_subject(view.client, view.job))
-    await purge_work(jetstream, view.client, view.job)
     return won
 
 
@@ -123,11 +126,24 @@ async def cancel(jetstream: JetStream, view: JobView) -> bool:
     state = JobState(
         state="cancelled", at=time.time(), generation=view.generation, reason=reason, message=SENTENCES[reason]
     )
-    if view.is_final or not await set_state(jetstream, view, state):
+    if view.is_final:
+        return False
+    await _queue_hook(jetstream, view)
+    if not await set_state(jetstream, view, state):
         return False
     await purge_work(jetstream, view.client, view.job)
     await jetstream.publish_core(names.cancel_subject(view.job))
     return True
+
+
+async def _queue_hook(jetstream: JetStream, view: JobView) -> None:
+    """Before the state is written, so that a crash between the two loses no webhook; it waits for the state."""
+    if view.record is None or view.record.callback_url is None:
+        return
+    hook = HookTask(job=view.job, client=view.client, url=view.record.callback_url, generation=view.generation)
+    await jetstream.publish(
+        names.hook_subject(view.client, view.job), hook.encode(), message_id=f"hook.{view.job}.{view.generation}"
+    )
 
 
 async def requeue(jetstream: JetStream, view: JobView) -> bool:
@@ -149,9 +165,11 @@ async def purge_work(jetstream: JetStream, client: str, job: str) -> None:
     await jetstream.purge(names.WINDOWS_STREAM, names.job_windows_filter(client, job))
 
 
-async def delete_audio(jetstream: JetStream, client: str, job: str) -> None:
+async def delete_audio(jetstream: JetStream, client: str, job: str, *, is_inline: bool = False) -> None:
+    """is_inline: it is known to lie in the journal, so that no object needs to be looked for."""
     await jetstream.purge(names.JOURNAL_STREAM, names.audio_subject(client, job))
-    await objects.delete(jetstream, names.AUDIO_BUCKET, job)
+    if not is_inline:
+        await objects.delete(jetstream, names.AUDIO_BUCKET, job)
 
 
 async def erase(jetstream: JetStream, view: JobView) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whisper_dispatcher.jetstream.permissions import Role
 from whisper_dispatcher.local.data_folder import DataFolder
 from whisper_dispatcher.local.processes import Command
+from whisper_dispatcher.loopback import HOST
 from whisper_dispatcher.settings import PREFIX
 
-HOST = "127.0.0.1"
 NATS_DRAIN_S = 10.0
 GATEWAY_DRAIN_S = 20.0
 PLANNER_DRAIN_S = 20.0
 WORKER_DRAIN_S = 60.0
+BOT_DRAIN_S = 15.0
+TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105  a variable's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +45,6 @@ class Speech:
 class Access:
     nats_url: str
     passwords: Mapping[Role, str]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-        except OSError:
-            return False
-        return True
 
 
 def threads_per_server(cores: int, servers: int) -> int:
@@ -98,11 +83,19 @@ def worker_command(folder: DataFolder, access: Access, ports: Ports, speech: Spe
     return _python("worker", folder, access, own, WORKER_DRAIN_S)
 
 
-def _python(role: Role, folder: DataFolder, access: Access, own: dict[str, str], drain_s: float) -> Command:
+def bot_command(folder: DataFolder, access: Access, ports: Ports, api_key: str) -> Command:
+    own = {"URL": f"http://{HOST}:{ports.http}", "API_KEY": api_key, "WORK_DIR": str(folder.work)}
+    command = _python("bot", folder, access, own, BOT_DRAIN_S, module="whisper_bot")
+    return replace(command, env={**command.env, TOKEN_VARIABLE: os.environ.get(TOKEN_VARIABLE, "")})
+
+
+def _python(
+    role: Role, folder: DataFolder, access: Access, own: dict[str, str], drain_s: float, *, module: str = ""
+) -> Command:
     nats = {"NATS_URL": access.nats_url, "NATS_USER": role, "NATS_PASSWORD": access.passwords[role]}
     return Command(
         name=role,
-        argv=(sys.executable, "-m", f"whisper_dispatcher.{role}"),
+        argv=(sys.executable, "-m", module or f"whisper_dispatcher.{role}"),
         env=_inherited(os.environ) | {PREFIX + name: value for name, value in (nats | own).items()},
         log=folder.logs / f"{role}.log",
         drain_s=drain_s,
@@ -110,6 +103,9 @@ def _python(role: Role, folder: DataFolder, access: Access, own: dict[str, str],
 
 
 def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """The user's own settings stay, except how to reach another NATS and another gateway's key."""
-    void = (PREFIX + "NATS_", PREFIX + "API_KEY", PREFIX + "URL")
+    """The user's own settings stay, except how to reach another NATS and another gateway's key.
+
+    The bot's token is for the bot alone.
+    """
+    void = (PREFIX + "NATS_", PREFIX + "API_KEY", PREFIX + "URL", TOKEN_VARIABLE)
     return {name: value for name, value in environment.items() if not name.startswith(void)}

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from whisper_dispatcher.jetstream.permissions import ROLES, Role
@@ -59,6 +59,8 @@ class Queue:
     passwords: dict[Role, str]
     api_key: str
     limits: Limits
+    bot_key: str = field(default_factory=new_key)
+    """The Telegram bot's own API key."""
 
 
 @contextmanager
@@ -100,17 +102,24 @@ def load_queue(folder: DataFolder) -> Queue:
     """What the folder was made with; made now if it is new. Raises FolderUnusable or DiskTooFull."""
     if not folder.queue_file.exists():
         limits = limits_for_disk(shutil.disk_usage(folder.path).free)
-        queue = Queue({role: secrets.token_urlsafe(24) for role in ROLES}, new_key(), limits)
-        write_private(folder.queue_file, json.dumps(asdict(queue), indent=2) + "\n")
-        return queue
+        return _saved(folder, Queue({role: secrets.token_urlsafe(24) for role in ROLES}, new_key(), limits))
     try:
         stored = json.loads(folder.queue_file.read_text())
-        return Queue({role: stored["passwords"][role] for role in ROLES}, stored["api_key"], Limits(**stored["limits"]))
+        # A folder made before there was a bot gets what the bot needs.
+        passwords = {"bot": secrets.token_urlsafe(24)} | stored["passwords"]
+        bot_key = stored.get("bot_key") or new_key()
+        queue = Queue({role: passwords[role] for role in ROLES}, stored["api_key"], Limits(**stored["limits"]), bot_key)
+        return queue if asdict(queue) == stored else _saved(folder, queue)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise FolderUnusable(
             f"{folder.queue_file} cannot be read ({error}). It was made by another version or damaged: "
             f"put it back, or start with an empty folder."
         ) from error
+
+
+def _saved(folder: DataFolder, queue: Queue) -> Queue:
+    write_private(folder.queue_file, json.dumps(asdict(queue), indent=2) + "\n")
+    return queue
 
 
 def write_private(path: Path, text: str) -> None:

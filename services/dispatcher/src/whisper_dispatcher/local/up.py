@@ -16,9 +16,9 @@ from typing import Any
 from rich.console import Console
 
 from whisper_dispatcher.local import running
-from whisper_dispatcher.local.commands import Speech
+from whisper_dispatcher.local.commands import TOKEN_VARIABLE, Speech
 from whisper_dispatcher.local.data_folder import load_queue, open_folder, write_private
-from whisper_dispatcher.local.pipeline import Pipeline, choose_ports
+from whisper_dispatcher.local.pipeline import Pipeline, StartFailed, choose_ports
 from whisper_dispatcher.local.tools import ensure_whisper_server, nats_server_path
 from whisper_models.catalogue import known_file
 from whisper_models.cli import fetch_with_bar
@@ -36,6 +36,8 @@ class UpOptions:
     port: int = 0
     """0 = any free one."""
     ready_file: Path | None = None
+    bot: bool = False
+    """The Telegram bot too; its token is in TELEGRAM_BOT_TOKEN."""
 
 
 class Stops:
@@ -79,12 +81,20 @@ def prepare_speech(model: str, servers: int, console: Console) -> Speech:
 
 
 def up(options: UpOptions, console: Console) -> int:
+    if options.bot and not os.environ.get(TOKEN_VARIABLE):
+        raise StartFailed(f"{TOKEN_VARIABLE} is not set. @BotFather gives you a token; set it and start again.")
     if options.ready_file:
         options.ready_file.unlink(missing_ok=True)  # of a start that was killed
     speech = prepare_speech(options.model, options.servers, console)
     with open_folder(options.data) as folder:
         pipeline = Pipeline(
-            folder, load_queue(folder), choose_ports(options.port), speech, nats_server_path(), teller(console)
+            folder,
+            load_queue(folder),
+            choose_ports(options.port),
+            speech,
+            nats_server_path(),
+            teller(console),
+            with_bot=options.bot,
         )
         return asyncio.run(_serve(pipeline, options, console))
 

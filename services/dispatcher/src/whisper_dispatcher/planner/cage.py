@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from whisper_contracts.failures import FailureReason, JobFailed
-from whisper_contracts.messages import BYTES_PER_SECOND, SAMPLE_RATE_HZ
+from whisper_contracts.pcm import BYTES_PER_SECOND, SAMPLE_RATE_HZ
 from whisper_dispatcher.planner.sniff import ADVICE
 from whisper_dispatcher.planner.sound import write_pcm
 
@@ -57,14 +57,17 @@ class Reply:
 def main(control_fd: int, idle_children: int) -> None:
     # Ctrl-C in a terminal reaches the whole group; the planner decides when its decoders end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _warm_up()
+    silence = _silence()
+    # What is loaded at first use is loaded before the first fork.
+    _warm_up(silence)
+    gc.freeze()
     leave_network()
     children: set[int] = set()
     with socket.socket(fileno=control_fd) as control:
         control.send(READY)
         while True:
             while len(children) < idle_children:
-                children.add(_fork_child(control))
+                children.add(_fork_child(control, silence))
             pid, status = os.wait()
             children.discard(pid)
             if os.waitstatus_to_exitcode(status) == NO_MORE_ORDERS:
@@ -93,31 +96,35 @@ def confine(order: Order) -> None:
         resource.setrlimit(limit, (value, value))
 
 
-def _warm_up() -> None:
-    """Decodes a moment of silence, so that what is loaded at first use is loaded before the first fork."""
+def _silence() -> bytes:
+    """A moment of it, as a WAV file that has to be resampled."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(2)
         writer.setsampwidth(2)
         writer.setframerate(48_000)
         writer.writeframes(bytes(4 * 4800))
-    file.seek(0)
-    write_pcm(file, io.BytesIO(), SAMPLE_RATE_HZ)
-    gc.freeze()
+    return file.getvalue()
 
 
-def _fork_child(control: socket.socket) -> int:
+def _warm_up(silence: bytes) -> None:
+    write_pcm(io.BytesIO(silence), io.BytesIO(), SAMPLE_RATE_HZ)
+
+
+def _fork_child(control: socket.socket, silence: bytes) -> int:
     pid = os.fork()
     if pid == 0:
         # Nothing may unwind into the parent's code.
         try:
-            os._exit(_carry_out_one(control))
+            os._exit(_carry_out_one(control, silence))
         finally:
             os._exit(1)
     return pid
 
 
-def _carry_out_one(control: socket.socket) -> int:
+def _carry_out_one(control: socket.socket, silence: bytes) -> int:
+    # Copies the memory that decoding writes to, which the file to come would wait for.
+    _warm_up(silence)
     packet, fds, _, _ = socket.recv_fds(control, PACKET_BYTES, 3)
     control.close()
     if not packet:

@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from whisper_contracts.messages import MAX_WINDOW_S, SAMPLE_RATE_HZ, WindowSpan
+from whisper_contracts.messages import MAX_WINDOW_S, WindowSpan
+from whisper_contracts.pcm import SAMPLE_RATE_HZ
 
 Energy = npt.NDArray[np.float32]
 """One value per frame, in dB below full scale (0 is the loudest, SILENCE_DBFS the quietest)."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from whisper_contracts.failures import FailureReason, JobFailed
-from whisper_contracts.messages import SAMPLE_RATE_HZ
+from whisper_contracts.pcm import SAMPLE_RATE_HZ
 from whisper_dispatcher.planner.cage import BEYOND_LIMITS, PACKET_BYTES, READY, Order, Reply
 
 # The slowest codec on the slowest core decodes far faster than this multiple of real time.

@@ -15,9 +15,9 @@ from whisper_contracts import names
 from whisper_contracts.failures import JobFailed
 from whisper_contracts.messages import (
     MAX_WINDOW_S,
-    HookTask,
     JobRecord,
     Plan,
+    State,
     TranscribeOptions,
     WindowResult,
     WindowSpan,
@@ -55,22 +55,24 @@ class JobRun:
         """Returns when the job is final. Raises QueueUnavailable; may be cancelled at any point."""
         try:
             with tracing.span("job", self.record.traceparent, job=self.view.job, generation=self.generation):
-                await self._transcribe()
+                state = await self._transcribe()
         except JobFailed as failure:
-            await self._fail(failure)
-        await self._after_final()
+            state = await self._fail(failure)
+        # A failed job keeps its audio: it may be requeued, and may have been by now.
+        if state in ("completed", "cancelled"):
+            is_inline = self.record.audio_object is None
+            await journal.delete_audio(self.jetstream, self.view.client, self.view.job, is_inline=is_inline)
 
-    async def _transcribe(self) -> None:
+    async def _transcribe(self) -> State:
         plan = await journal.read_plan(self.jetstream, self.view.client, self.view.job) if self.view.total else None
         if plan and self.view.is_complete:
-            await self._complete()
-            return
+            return await self._complete()
         settings = self.settings
         async with recordings.opened(
             self.jetstream, self.record, self.decoder, work_dir=settings.work_dir, max_audio_s=settings.max_audio_s
         ) as recording:
             await self._feed(recording, plan)
-        await self._complete()
+        return await self._complete()
 
     async def _plan(self, recording: Recording) -> Plan:
         if recording.duration_s <= MAX_WINDOW_S:
@@ -177,18 +179,17 @@ class JobRun:
         )
         return {int(subject.rsplit(".", 1)[1]) for subject in subjects} | self.view.done
 
-    async def _complete(self) -> None:
-        await self._queue_hook()
-        while not self.view.is_final:
+    async def _complete(self) -> State:
+        while (state := self._final_state()) is None:
             if await journal.complete(self.jetstream, self.view):
                 log.info("completed", job=self.view.job, trace=self._trace)
-                return
+                return "completed"
             await self._state_is_newer()
+        return state
 
-    async def _fail(self, failure: JobFailed) -> None:
-        await self._queue_hook()
+    async def _fail(self, failure: JobFailed) -> State:
         detail = self.view.failure
-        while not self.view.is_final:
+        while (state := self._final_state()) is None:
             if await journal.fail(
                 self.jetstream,
                 self.view,
@@ -198,8 +199,12 @@ class JobRun:
                 attempts=detail.attempts if detail else 0,
             ):
                 log.warning("failed", job=self.view.job, trace=self._trace, reason=failure.reason)
-                return
+                return "failed"
             await self._state_is_newer()
+        return state
+
+    def _final_state(self) -> State | None:
+        return self.view.state.state if self.view.state and self.view.is_final else None
 
     async def _state_is_newer(self) -> None:
         """A compare-and-set was refused: wait until the journal's newer state has reached this process."""
@@ -209,21 +214,3 @@ class JobRun:
                     await changed.wait()
             except TimeoutError:
                 log.info("state not seen yet, trying again", job=self.view.job)
-
-    async def _queue_hook(self) -> None:
-        """Before the state is written, so that a crash between the two loses no webhook; it waits for the state."""
-        if self.record.callback_url is None:
-            return
-        hook = HookTask(
-            job=self.view.job, client=self.view.client, url=self.record.callback_url, generation=self.generation
-        )
-        await self.jetstream.publish(
-            names.hook_subject(self.view.client, self.view.job),
-            hook.encode(),
-            message_id=f"hook.{self.view.job}.{self.generation}",
-        )
-
-    async def _after_final(self) -> None:
-        state = self.view.state.state if self.view.state else "completed"
-        if state != "failed":
-            await journal.delete_audio(self.jetstream, self.view.client, self.view.job)

@@ -20,7 +20,7 @@ from whisper_dispatcher.planner.settings import PlannerSettings
 
 log = structlog.get_logger()
 
-SWEEP_CHUNKS_EVERY_S = 6 * 3600.0
+SWEEP_EVERY_S = 6 * 3600.0
 """Longer than any upload takes."""
 
 
@@ -32,6 +32,19 @@ def is_orphan(view: JobView, planned: set[str], now: float, grace_s: float) -> b
         and view.job not in planned
         and now - max(view.record.created_at, view.state.at if view.state else 0.0) > grace_s
     )
+
+
+def is_done_work(subject: str, view: JobView | None) -> bool:
+    """A work message whose result is in the journal, or whose job was cancelled: no delivery of it would change a thing.
+
+    Those of a failed job are left alone, since they may be of its requeue.
+    """
+    if view is None:
+        return False
+    if view.name in ("completed", "cancelled"):
+        return True
+    is_window = subject.startswith(names.WINDOWS_SUBJECTS.removesuffix(">"))
+    return is_window and int(subject.rsplit(".", 1)[1]) in view.done
 
 
 def is_outlived(state: JobState | None, now: float, settings: PlannerSettings) -> bool:
@@ -53,6 +66,10 @@ class Maintenance:
     """Sequences of the tombstones seen in the last round, and of those whose erasure is known to be finished."""
     _finished: set[int] = field(default_factory=set)
     _chunks: set[str] = field(default_factory=set)
+    _strays: set[str] = field(default_factory=set)
+    """Subjects of audio without a record, as the last sweep found them."""
+    _done_work: set[str] = field(default_factory=set)
+    """Seen in the last round: a younger one is about to be acknowledged."""
     _swept_at: float = 0.0
 
     async def run(self) -> None:
@@ -61,7 +78,7 @@ class Maintenance:
             await self.tend(time.time())
 
     async def tend(self, now: float) -> None:
-        for part in (self._heal, self._expire, self._erase, self._drop_left_audio, self._sweep):
+        for part in (self._heal, self._drop_done_work, self._expire, self._erase, self._drop_left_audio, self._sweep):
             try:
                 await part(now)
             except (QueueUnavailable, QueueFull) as error:
@@ -71,9 +88,26 @@ class Maintenance:
                 log.exception("maintenance failed", part=part.__name__.strip("_"))
 
     async def _sweep(self, now: float) -> None:
-        if now - self._swept_at > SWEEP_CHUNKS_EVERY_S:
+        if now - self._swept_at > SWEEP_EVERY_S:
             self._chunks = await objects.sweep_chunks(self.jetstream, names.AUDIO_BUCKET, self._chunks)
+            self._strays = await self._sweep_strays()
             self._swept_at = now
+
+    async def _sweep_strays(self) -> set[str]:
+        """Audio that a gateway stored before it died: no record followed, so nothing was promised."""
+        subjects = await self.jetstream.subjects(names.JOURNAL_STREAM, names.AUDIO_SUBJECTS)
+        owners = {subject: subject.split(".")[2:4] for subject in subjects}
+        records = await self.jetstream.get_all_last(
+            names.JOURNAL_STREAM, [names.record_subject(client, job) for client, job in owners.values()]
+        )
+        accepted = {stored.subject for stored in records}
+        strays = {
+            subject for subject, (client, job) in owners.items() if names.record_subject(client, job) not in accepted
+        }
+        for subject in strays & self._strays:
+            log.warning("audio of an upload that was never accepted, dropped", job=owners[subject][1])
+            await self.jetstream.purge(names.JOURNAL_STREAM, subject)
+        return strays
 
     async def _heal(self, now: float) -> None:
         subjects = await self.jetstream.subjects(names.PLAN_STREAM, names.PLAN_SUBJECTS)
@@ -82,6 +116,23 @@ class Maintenance:
             if view.record and is_orphan(view, planned, now, self.settings.maintenance_every_s):
                 log.warning("job had no plan message, queued again", job=view.job)
                 await journal.queue_plan(self.jetstream, view.record, generation=view.generation, again=int(now))
+
+    async def _drop_done_work(self, now: float) -> None:
+        """A killed NATS may keep a message whose ack it has counted: never delivered again, and backlog for ever."""
+        done: set[str] = set()
+        for stream, subjects, job_token in (
+            (names.PLAN_STREAM, names.PLAN_SUBJECTS, -1),
+            (names.WINDOWS_STREAM, names.WINDOWS_SUBJECTS, -2),
+        ):
+            for subject in await self.jetstream.subjects(stream, subjects):
+                job = subject.split(".")[job_token]
+                if job in self.held or not is_done_work(subject, self.index.get(job)):
+                    continue
+                done.add(subject)
+                if subject in self._done_work:
+                    log.warning("work of a finished job was left in the queue, dropped", job=job, subject=subject)
+                    await self.jetstream.purge(stream, subject)
+        self._done_work = done
 
     async def _expire(self, now: float) -> None:
         for view in self.index.active():

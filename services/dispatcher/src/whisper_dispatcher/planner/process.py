@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -29,6 +31,8 @@ from whisper_dispatcher.planner.settings import PlannerSettings
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 PULL_S = 5.0
 RECORD_WAIT_S = 5.0
 MAX_CRASHES = 5
@@ -43,6 +47,8 @@ class Planner:
         self.tail = Tail(jetstream, names.JOURNAL_STREAM, [names.JOB_SUBJECTS], self.index.apply)
         self.decoder = Decoder(max_duration_s=settings.max_audio_s, workers=settings.decoders)
         self.held: set[str] = set()
+        self._holding: set[int] = set()
+        """Sequences of the plan messages of the held jobs."""
         self._crashes: Counter[str] = Counter()
         self._stopping = asyncio.Event()
 
@@ -74,8 +80,7 @@ class Planner:
         await puller.start()
         free = asyncio.Semaphore(slots)
         held: set[asyncio.Task[None]] = set()
-        while not self._stopping.is_set():
-            await free.acquire()
+        while not self._stopping.is_set() and await self._unless_stopped(free.acquire()):
             delivery = await self._next(puller)
             if delivery is None:
                 free.release()
@@ -84,28 +89,36 @@ class Planner:
             held.add(task)
             task.add_done_callback(held.discard)
             task.add_done_callback(lambda _: free.release())
+        # First, or what is handed back would come to the request that is still open here.
+        await puller.stop()
         for task in held:
             task.cancel()
         await asyncio.gather(*held, return_exceptions=True)
-        await puller.stop()
 
     async def _next(self, puller: Puller) -> Delivery | None:
-        pull = asyncio.create_task(puller.pull(expires_s=PULL_S))
-        stop = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait({pull, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not pull.done():
-                return None
-            return pull.result()
+            return await self._unless_stopped(puller.pull(expires_s=PULL_S))
         except QueueUnavailable:
             await asyncio.sleep(0.2)
             return None
+
+    async def _unless_stopped(self, waiting: Coroutine[Any, Any, T]) -> T | None:
+        """What it waits for, or None as soon as this planner is to stop."""
+        waited = asyncio.create_task(waiting)
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({waited, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return waited.result() if waited.done() else None
         finally:
-            for task in (pull, stop):
+            for task in (waited, stop):
                 task.cancel()
-            await asyncio.gather(pull, stop, return_exceptions=True)
+            await asyncio.gather(waited, stop, return_exceptions=True)
 
     async def _hold(self, delivery: Delivery) -> None:
+        if delivery.sequence in self._holding:
+            # A NATS that was killed has forgotten that it is in progress. The run that has it settles this one too.
+            log.info("held already", subject=delivery.subject, deliveries=delivery.deliveries)
+            return
         try:
             task = PlanTask.decode(delivery.data)
         except ValidationError:
@@ -115,6 +128,7 @@ class Planner:
             return
         progress = asyncio.create_task(keep_in_progress(delivery, topology.PLAN_ACK_WAIT_S / 3))
         self.held.add(task.job)
+        self._holding.add(delivery.sequence)
         try:
             await self._run(task, delivery)
             self._crashes.pop(task.job, None)
@@ -130,6 +144,7 @@ class Planner:
             await self._crashed(task, delivery)
         finally:
             self.held.discard(task.job)
+            self._holding.discard(delivery.sequence)
             progress.cancel()
 
     async def _run(self, task: PlanTask, delivery: Delivery) -> None:

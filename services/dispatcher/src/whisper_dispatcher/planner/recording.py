@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason, JobFailed
-from whisper_contracts.messages import SAMPLE_RATE_HZ, JobRecord, WindowSpan
+from whisper_contracts.messages import JobRecord, WindowSpan
+from whisper_contracts.pcm import SAMPLE_RATE_HZ
 from whisper_dispatcher.jetstream import objects
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.planner.decode import Decoder

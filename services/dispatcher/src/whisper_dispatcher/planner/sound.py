@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 import av
+from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container.input import InputContainer
 from av.filter import Graph
 
 from whisper_contracts.failures import FailureReason, JobFailed
-from whisper_contracts.messages import SAMPLE_RATE_HZ
+from whisper_contracts.pcm import SAMPLE_RATE_HZ
 from whisper_dispatcher.planner.sniff import ADVICE, why_unreadable
 
 # Formats that carry their sound inside. Playlists (hls, dash, concat …) name other files and are none of them.
@@ -34,6 +35,8 @@ OPTIONS: Final = {
     "protocol_whitelist": "none",
 }
 HEAD_BYTES: Final = 4096
+BLOCK_SAMPLES: Final = 4096
+"""Frames are gathered before they are filtered: a voice note has fifty a second, and each costs a call of the graph."""
 
 
 def write_pcm(source: BinaryIO, sink: BinaryIO, max_samples: int) -> int:
@@ -124,20 +127,28 @@ class Resampler:
     def __init__(self) -> None:
         self._graph = Graph()
         self._shape: tuple[str, str, int] | None = None
+        self._waiting = AudioFifo()
 
     def push(self, frame: AudioFrame) -> Iterator[bytes]:
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != self._shape:
             yield from self.flush()
-            self._graph, self._shape = _resampling_graph(*shape), shape
+            self._graph, self._shape, self._waiting = _resampling_graph(*shape), shape, AudioFifo()
         # Time stamps are guesses in many files; the samples count themselves.
         frame.pts = None
-        self._graph.push(frame)
-        yield from _pulled(self._graph)
+        self._waiting.write(frame)
+        if self._waiting.samples >= BLOCK_SAMPLES:
+            yield from self._filtered()
 
     def flush(self) -> Iterator[bytes]:
         if self._shape is not None:
+            yield from self._filtered()
             self._graph.push(None)
+            yield from _pulled(self._graph)
+
+    def _filtered(self) -> Iterator[bytes]:
+        if block := self._waiting.read():
+            self._graph.push(block)
             yield from _pulled(self._graph)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from whisper_contracts.messages import SAMPLE_RATE_HZ
+from whisper_contracts.pcm import SAMPLE_RATE_HZ
 
 PCM = 1
 EXTENSIBLE = 0xFFFE

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisper_contracts.failures import JobFailed
-from whisper_contracts.messages import BYTES_PER_SECOND, SAMPLE_RATE_HZ
+from whisper_contracts.pcm import BYTES_PER_SECOND, SAMPLE_RATE_HZ
 from whisper_dispatcher.transcript.server_response import parse_verbose_json
 from whisper_dispatcher.transcript.word_error import word_error_rate
 from whisper_dispatcher.worker.inference_form import InferenceOptions

@@ -6,7 +6,7 @@ import secrets
 import struct
 from dataclasses import dataclass
 
-from whisper_contracts.messages import BYTES_PER_SECOND, SAMPLE_RATE_HZ
+from whisper_contracts.pcm import BYTES_PER_SECOND, SAMPLE_RATE_HZ
 
 MAX_PROMPT_TOKENS = 224
 """Half of Whisper's text context: more than that whisper.cpp cuts off."""

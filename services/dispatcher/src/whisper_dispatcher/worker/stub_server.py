@@ -22,6 +22,7 @@ from dataclasses import dataclass
 SERVER_THREADS = 8
 """Connections served at a time; further ones wait, those to /health too."""
 LINE_CHARS = 60
+LONG_TIMES = 400
 TRUE = ("true", "1", "yes", "y")
 VALUE_FLAGS = (
     "-t --threads -p --processors -ot --offset-t -on --offset-n -d --duration -mc --max-context -ml --max-len -bo "
@@ -41,9 +42,11 @@ OWN_FLAGS: dict[str, tuple[Callable[[str], float | int | str], str, str]] = {
     "load-ms": (float, "0", "time before the port is bound"),
     "crash-at": (int, "0", "die by SIGKILL in this inference, counted from 1"),
     "hang-at": (int, "0", "never end this inference, and never start another"),
+    "endless-prompt": (str, "", "inferences with this prompt end only when the client hangs up"),
     "fail-first": (int, "0", "answer so many inferences with 500"),
     "exit-code": (int, "-1", "leave at once with this code"),
     "text": (str, "hello world one two three", "what is heard"),
+    "long-from-s": (float, "0", "in audio at least so long it is heard 400 times over; 0 = never"),
 }
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}
 
@@ -130,12 +133,15 @@ class Stub:
             os.kill(os.getpid(), signal.SIGKILL)
         if self._inferences == settings.hang_at:
             await asyncio.Event().wait()
-        if await hung_up_within(reader, settings.delay_ms / 1000):
+        is_endless = bool(settings.endless_prompt) and form.get("prompt", b"").decode() == settings.endless_prompt
+        if await hung_up_within(reader, None if is_endless else settings.delay_ms / 1000):
             raise Refused(404, f"File Not Found ({request.path})")
         if self._inferences <= settings.fail_first:
             raise Refused(500, '{"error":"failed to process audio"}', "application/json")
         words_timed = form.get("token_timestamps", b"true").decode() in TRUE
-        segments = segments_of(settings.text if duration_s >= 0.1 else "", duration_s, numbers["max_len"], words_timed)
+        is_long = 0 < settings.long_from_s <= duration_s
+        heard = " ".join([settings.text] * (LONG_TIMES if is_long else 1)) if duration_s >= 0.1 else ""
+        segments = segments_of(heard, duration_s, numbers["max_len"], words_timed)
         text = "".join(f"{segment['text']}\n" for segment in segments)
         if form.get("response_format") != b"verbose_json":
             return 200, json.dumps({"text": text}), "application/json"
@@ -149,8 +155,8 @@ class Stub:
         return 200, json.dumps(answer), "application/json"
 
 
-async def hung_up_within(reader: asyncio.StreamReader, delay_s: float) -> bool:
-    """Waits, and tells whether the client hung up meanwhile: that stops an inference."""
+async def hung_up_within(reader: asyncio.StreamReader, delay_s: float | None) -> bool:
+    """Waits, for ever without a delay, and tells whether the client hung up meanwhile: that stops an inference."""
     try:
         async with asyncio.timeout(delay_s):
             return not await reader.read(1)

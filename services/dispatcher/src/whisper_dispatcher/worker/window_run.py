@@ -14,7 +14,8 @@ from prometheus_client import Counter, Histogram
 
 from whisper_contracts import names
 from whisper_contracts.failures import SENTENCES, FailureReason, JobFailed
-from whisper_contracts.messages import BYTES_PER_SECOND, Attempt, WindowFailure, WindowResult, WindowTask
+from whisper_contracts.messages import Attempt, WindowFailure, WindowResult, WindowTask
+from whisper_contracts.pcm import BYTES_PER_SECOND
 from whisper_dispatcher import tracing
 from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.connection import JetStream

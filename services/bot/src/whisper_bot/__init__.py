@@ -1,0 +1,1 @@
+"""Telegram in and out: voice notes become text through the gateway's HTTP API."""

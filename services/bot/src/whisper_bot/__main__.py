@@ -1,0 +1,3 @@
+from whisper_bot.process import main
+
+main()

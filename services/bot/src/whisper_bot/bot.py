@@ -1,0 +1,287 @@
+"""Takes stored updates one by one, has them answered, and only then lets go of them.
+
+An update whose bot died is delivered again by JetStream; a drained bot hands its updates back at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from datetime import UTC, datetime
+from weakref import WeakValueDictionary
+
+import structlog
+from pydantic import ValidationError
+
+from whisper_bot import metrics
+from whisper_bot.decide import (
+    Change,
+    Erase,
+    Intent,
+    Move,
+    Retry,
+    Say,
+    SendTranscript,
+    Situation,
+    Transcribe,
+    decide,
+    refusal,
+)
+from whisper_bot.gateway_client import GatewayAway, GatewayClient, JobUnknown, KeyRefused
+from whisper_bot.note_run import NoteRuns
+from whisper_bot.records import Note, Update
+from whisper_bot.replies import Replies
+from whisper_bot.sentences import sentence
+from whisper_bot.settings import BotSettings
+from whisper_bot.store import CONSUMER, UPDATES_ACK_WAIT_S, UPDATES_STREAM, Kept, Store
+from whisper_bot.telegram import Telegram, TelegramAway
+from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable, WrongLastSequence
+from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
+
+log = structlog.get_logger()
+
+PULL_S = 5.0
+HAND_BACK_S = 2.0
+AWAY_S = 0.2
+
+
+class Bot:
+    def __init__(
+        self, jetstream: JetStream, store: Store, telegram: Telegram, gateway: GatewayClient, settings: BotSettings
+    ) -> None:
+        self._jetstream = jetstream
+        self._store = store
+        self._telegram = telegram
+        self._gateway = gateway
+        self._settings = settings
+        self._runs = NoteRuns(store, telegram, gateway, settings)
+        self._runs.under_way = lambda: len(self._held)
+        self._replies = Replies(store, telegram)
+        self._held: set[asyncio.Task[None]] = set()
+        # Of one chat, status messages stand in the order of the recordings.
+        self._chats: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._users: dict[int, set[str]] = defaultdict(set)
+        self._running: set[str] = set()
+        self._stopping = asyncio.Event()
+        self.name = ""
+
+    def drain(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        puller = Puller(self._jetstream, UPDATES_STREAM, CONSUMER)
+        await puller.start()
+        free = asyncio.Semaphore(self._settings.bot_open_messages)
+        while not self._stopping.is_set():
+            await free.acquire()
+            delivery = await self._next(puller)
+            if delivery is None:
+                free.release()
+                continue
+            task = asyncio.create_task(self._hold(delivery))
+            self._held.add(task)
+            metrics.OPEN_NOTES.set(len(self._held))
+            task.add_done_callback(self._let_go)
+            task.add_done_callback(lambda _: free.release())
+        for task in self._held:
+            task.cancel()
+        await asyncio.gather(*self._held, return_exceptions=True)
+        await puller.stop()
+
+    def _let_go(self, task: asyncio.Task[None]) -> None:
+        self._held.discard(task)
+        metrics.OPEN_NOTES.set(len(self._held))
+
+    async def _next(self, puller: Puller) -> Delivery | None:
+        pull = asyncio.create_task(puller.pull(expires_s=PULL_S))
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({pull, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return pull.result() if pull.done() else None
+        except QueueUnavailable:
+            await asyncio.sleep(AWAY_S)
+            return None
+        finally:
+            for task in (pull, stop):
+                task.cancel()
+            await asyncio.gather(pull, stop, return_exceptions=True)
+
+    async def _hold(self, delivery: Delivery) -> None:
+        progress = asyncio.create_task(keep_in_progress(delivery, UPDATES_ACK_WAIT_S / 3))
+        started = time.monotonic()
+        try:
+            update = Update.model_validate_json(delivery.data)
+            await self._handle(update)
+            await delivery.ack()
+            metrics.ANSWER_S.observe(time.monotonic() - started)
+        except asyncio.CancelledError:
+            await delivery.hand_back()
+            raise
+        except ValidationError:
+            log.error("a stored update cannot be read", subject=delivery.subject)
+            await delivery.ack()
+        except (QueueUnavailable, QueueFull, WrongLastSequence) as reason:
+            log.warning("update handed back", subject=delivery.subject, reason=str(reason))
+            await delivery.hand_back(HAND_BACK_S)
+        except Exception:
+            log.exception("an update failed", subject=delivery.subject, deliveries=delivery.deliveries)
+            await delivery.hand_back(min(600.0, HAND_BACK_S**delivery.deliveries))
+        finally:
+            progress.cancel()
+
+    async def _handle(self, update: Update) -> None:
+        async with self._chats.setdefault(update.chat, asyncio.Lock()):
+            chat = await self._store.chat_settings(update.chat)
+            intent = decide(update, Situation(chat.record, self._settings, self.name))
+            if intent is None:
+                return
+            key = await self._begin(update, intent, chat.sequence)
+        if key:
+            await self._finish(key)
+
+    async def _begin(self, update: Update, intent: Intent, settings_sequence: int) -> str | None:
+        """Everything that belongs into the chat's order; the key of a note that is to be finished."""
+        match intent:
+            case Say():
+                await self._replies.say(update, intent)
+            case Transcribe():
+                return await self._take(update, intent)
+            case Change():
+                await self._change(update, intent, settings_sequence)
+            case Erase():
+                await self._erase(update, intent)
+            case Move(to_chat=to_chat):
+                await self._move(update.chat, to_chat)
+            case Retry(note_key=key):
+                return await self._retry(update, key)
+            case SendTranscript():
+                await self._send_transcript(update, intent)
+        return None
+
+    async def _finish(self, key: str) -> None:
+        """Whoever works on a note already goes on; a second one would only do the same again."""
+        if key in self._running:
+            return
+        kept = await self._store.note(key)
+        user = kept.record.user if kept else 0
+        self._running.add(key)
+        self._users[user].add(key)
+        try:
+            await self._runs.finish(key)
+        finally:
+            self._running.discard(key)
+            self._users[user].discard(key)
+            if not self._users[user]:
+                del self._users[user]
+
+    # Recordings
+
+    async def _take(self, update: Update, intent: Transcribe) -> str | None:
+        note = intent.note
+        kept = await self._store.note(note.key)
+        if kept is None or kept.record.file is None:  # the latter: a refusal was begun
+            if say := await self._refusal(note):
+                await self._replies.say(update, say)
+                return None
+            await self._count(note)
+            await self._store.save_note(Kept(note, kept.sequence if kept else 0))
+        elif kept.record.outcome and intent.is_asked:
+            await self._replies.say(update, Say("already"), reply_to=kept.record.status_id)
+            return None
+        self._users[note.user].add(note.key)
+        await self._runs.acknowledge(note.key)
+        return note.key
+
+    async def _refusal(self, note: Note) -> Say | None:
+        usage = await self._store.usage(note.user, today())
+        used_s = sum(seconds for key, seconds in usage.record.seconds.items() if key != note.key)
+        return refusal(note, used_s, len(self._users.get(note.user, ())), self._settings)
+
+    async def _count(self, note: Note) -> None:
+        if self._settings.bot_minutes_per_day is None or note.file is None:
+            return
+        usage = await self._store.usage(note.user, today())
+        seconds = usage.record.seconds | {note.key: note.file.duration}
+        changed = usage.record.model_copy(update={"seconds": seconds})
+        await self._store.save_usage(note.user, today(), changed, usage.sequence)
+
+    async def _retry(self, update: Update, key: str) -> str | None:
+        kept = await self._store.note(key)
+        reader = self._replies.reader(update)
+        tap = update.callback_query
+        assert tap
+        if kept is None or kept.record.file is None:
+            await self._telegram.answer_tap(tap.id, sentence("tap_gone", reader))
+            return None
+        await self._telegram.answer_tap(tap.id, sentence("tap_taken", reader))
+        if kept.record.outcome == "failed":
+            await self._store.save_note(kept, outcome=None, requeue=kept.record.job is not None)
+        return key
+
+    async def _send_transcript(self, update: Update, intent: SendTranscript) -> None:
+        reader = self._replies.reader(update)
+        tap = update.callback_query
+        assert tap
+        kept = await self._store.note(intent.note_key)
+        try:
+            if kept is None or kept.record.job is None:
+                raise JobUnknown
+            form = "text" if intent.extension == "txt" else intent.extension
+            text = await self._gateway.result(kept.record.job, form)
+        except JobUnknown:
+            await self._telegram.answer_tap(tap.id, sentence("tap_gone", reader))
+            return
+        except (GatewayAway, KeyRefused) as reason:
+            raise QueueUnavailable(f"the gateway is away: {reason}") from reason
+        await self._telegram.answer_tap(tap.id, sentence("tap_file", reader))
+        await self._replies.send_file(update, kept.record, text, intent.extension)
+
+    # Commands
+
+    async def _change(self, update: Update, intent: Change, sequence: int) -> None:
+        if not await self._may(update, intent.needs_admin):
+            return
+        await self._store.save_chat_settings(update.chat, intent.settings, sequence)
+        await self._replies.say(update, intent.say)
+
+    async def _erase(self, update: Update, intent: Erase) -> None:
+        if not await self._may(update, intent.needs_admin):
+            return
+        notes = await self._store.notes_of(update.chat)
+        wanted = intent.message_id
+        chosen = [note for note in notes if wanted is None or wanted in (note.message_id, note.status_id)]
+        try:
+            for note in chosen:
+                if note.job:
+                    await self._gateway.erase(note.job)
+        except (GatewayAway, KeyRefused) as reason:
+            raise QueueUnavailable(f"the gateway is away: {reason}") from reason
+        for note in chosen:
+            await self._store.forget_note(note.key)
+        if wanted is None:
+            await self._store.forget_chat(update.chat)
+        await self._replies.say(update, Say("deleted"))
+
+    async def _may(self, update: Update, needs_admin: bool) -> bool:
+        user = update.message.from_.id if update.message and update.message.from_ else 0
+        if not needs_admin:
+            return True
+        try:
+            if await self._telegram.is_admin(update.chat, user):
+                return True
+        except TelegramAway as reason:
+            raise QueueUnavailable(f"telegram is away: {reason}") from reason
+        await self._replies.say(update, Say("admins_only"))
+        return False
+
+    async def _move(self, chat: int, to_chat: int) -> None:
+        """The supergroup keeps what the group had chosen."""
+        old, new = await self._store.chat_settings(chat), await self._store.chat_settings(to_chat)
+        if old.sequence and not new.sequence:
+            await self._store.save_chat_settings(to_chat, old.record, 0)
+
+
+def today() -> str:
+    return datetime.now(UTC).date().isoformat()

@@ -1,0 +1,187 @@
+"""What the bot remembers, and the part of Telegram's updates that it reads.
+
+Of an update only these fields are stored: no names, and a text only if it is a command.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from whisper_contracts.messages import Message
+
+AnswerFormat = Literal["text", "messages", "txt", "srt"]
+Outcome = Literal["answered", "failed", "unreachable"]
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+
+class Chat(_Read):
+    id: int
+    type: str = "private"
+
+    @property
+    def is_private(self) -> bool:
+        return self.type == "private"
+
+
+class Person(_Read):
+    id: int
+    is_bot: bool = False
+    language_code: str = ""
+
+
+class File(_Read):
+    """A voice, audio, video, video note, document or animation, as far as the bot cares."""
+
+    file_id: str
+    file_name: str = ""
+    mime_type: str = ""
+    file_size: int = 0
+    duration: float = 0.0
+
+
+class Post(_Read):
+    """A message."""
+
+    message_id: int
+    chat: Chat
+    from_: Person | None = Field(default=None, alias="from")
+    sender_chat: Chat | None = None
+    message_thread_id: int | None = None
+    text: str = ""
+    voice: File | None = None
+    audio: File | None = None
+    video: File | None = None
+    video_note: File | None = None
+    document: File | None = None
+    animation: File | None = None
+    sticker: File | None = None
+    photo: bool = False
+    migrate_to_chat_id: int | None = None
+    reply_to_message: Post | None = None
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _only_commands(cls, text: Any) -> Any:
+        return text if isinstance(text, str) and text.startswith("/") else ""
+
+    @field_validator("photo", mode="before")
+    @classmethod
+    def _whether(cls, photo: Any) -> bool:
+        return bool(photo)
+
+
+class Tap(_Read):
+    """A callback query: somebody tapped a button."""
+
+    id: str
+    from_: Person = Field(alias="from")
+    message: Post | None = None
+    data: str = ""
+
+
+class Member(_Read):
+    status: str
+
+
+class Membership(_Read):
+    chat: Chat
+    from_: Person = Field(alias="from")
+    old_chat_member: Member
+    new_chat_member: Member
+
+
+class Update(_Read):
+    update_id: int
+    message: Post | None = None
+    callback_query: Tap | None = None
+    my_chat_member: Membership | None = None
+
+    @property
+    def chat(self) -> int:
+        """0 when it belongs to none."""
+        if self.message:
+            return self.message.chat.id
+        if self.callback_query and self.callback_query.message:
+            return self.callback_query.message.chat.id
+        return self.my_chat_member.chat.id if self.my_chat_member else 0
+
+    def encode(self) -> bytes:
+        return self.model_dump_json(by_alias=True, exclude_defaults=True).encode()
+
+
+ALLOWED_UPDATES = ["message", "callback_query", "my_chat_member"]
+
+
+def note_key(chat: int, message_id: int) -> str:
+    return f"{chat}.{message_id}"
+
+
+class ChatSettings(Message):
+    """What a chat has chosen."""
+
+    spoken: str | None = None
+    """Language of the recordings, ISO-639-1; None = detect."""
+    answer_format: AnswerFormat = "text"
+    silent: bool = False
+    automatic: bool = False
+    """In a group: every recording is transcribed, without being asked."""
+    changed_by: int = 0
+    """The update that changed them last: delivered again, it does not undo itself."""
+
+
+class Note(Message):
+    """One recording on its way from Telegram to an answer, or one reply to a command or a tap."""
+
+    chat: int
+    message_id: int
+    tap: str = ""
+    """Id of the callback query that this answers; "" = the message itself."""
+    user: int
+    reads: str
+    """Language of the sentences, as in the catalogue."""
+    file: File | None = None
+    spoken: str | None = None
+    answer_format: AnswerFormat = "text"
+    silent: bool = False
+    thread_id: int | None = None
+
+    status_id: int | None = None
+    """The bot's message that becomes the answer. An edit of it is idempotent; a new message is not."""
+    sends: int = 0
+    """New messages begun, written before each: those without an id here may stand in the chat unknown to us."""
+    parts: tuple[int, ...] = ()
+    """Messages that hold the answer's further parts."""
+    moved_to: int | None = None
+    """The supergroup that the chat has become."""
+
+    job: str | None = None
+    requeue: bool = False
+    """Its failed job is to be tried again."""
+    outcome: Outcome | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.chat}.tap-{self.tap}" if self.tap else note_key(self.chat, self.message_id)
+
+    @property
+    def idempotency_key(self) -> str:
+        return f"tg-{self.chat}-{self.message_id}"
+
+    @property
+    def shown_in(self) -> int:
+        return self.moved_to or self.chat
+
+
+class Usage(Message):
+    """Seconds of audio that a user sent on a day, by note, so that a repeat counts once."""
+
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def total_s(self) -> float:
+        return sum(self.seconds.values())

@@ -1,0 +1,229 @@
+"""The bot is killed in every phase of its work, drained, cut off from NATS: every recording is answered once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from bot_harness import TOKEN, Bots, Fleet, is_alive, is_status, until
+from chaos_bot import WORDS, stub_whisper_server
+from fake_telegram import FakeTelegram, Fault
+
+from whisper_bot.gateway_client import GatewayClient, Upload
+from whisper_bot.note_run import NoteRuns
+from whisper_bot.records import File, Note
+from whisper_bot.settings import BotSettings
+from whisper_bot.store import RECORDS_STREAM, Kept, Store, ensure_streams, note_subject
+from whisper_bot.telegram import Telegram, real_clock
+from whisper_contracts.failures import FailureReason
+from whisper_contracts.messages import JobState
+from whisper_dispatcher.jetstream.connection import JetStream, connected
+from whisper_dispatcher.loopback import free_port
+from whisper_models.bundled import sample_path
+
+PHASES = [
+    ("getUpdates", False),
+    ("setMessageReaction", False),
+    ("sendMessage", False),
+    ("sendMessage", True),
+    ("getFile", False),
+    ("download", False),
+    ("editMessageText", False),
+    ("editMessageText", True),
+]
+SECRET = "a-secret"
+
+pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"), pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    folder = tmp_path_factory.mktemp("restarts")
+    telegram = FakeTelegram(TOKEN)
+    telegram.start_in_thread()
+    fleet = Fleet(folder, telegram, stub_whisper_server(folder), with_bot=False)
+    fleet.start()
+    try:
+        yield fleet
+    finally:
+        fleet.kill()
+        telegram.stop_in_thread()
+
+
+@pytest.fixture(scope="module")
+def bots(fleet: Fleet) -> Iterator[Bots]:
+    bots = Bots(fleet)
+    yield bots
+    bots.close()
+
+
+@pytest.fixture
+def bot(fleet: Fleet, bots: Bots) -> Iterator[Bots]:
+    yield bots
+    bots.end_any()
+    fleet.telegram.decide_fault = lambda _, __: None
+
+
+def voice(fleet: Fleet) -> dict[str, Any]:
+    return fleet.telegram.voice(sample_path("hello.wav").read_bytes())
+
+
+def kill_at(bot: Bots, method: str, chat: int, applied: bool) -> Callable[[str, dict[str, Any]], Fault | None]:
+    """The bot is dead before Telegram answers this call."""
+
+    def decide(called: str, params: dict[str, Any]) -> Fault | None:
+        is_it = called == method and int(params.get("chat_id", chat)) == chat and is_alive(bot.pid)
+        if not is_it:
+            return None
+        os.kill(bot.pid, signal.SIGKILL)
+        return Fault(0, applied=applied)
+
+    return decide
+
+
+def test_killed_in_any_phase_the_next_bot_answers_once(fleet: Fleet, bot: Bots, tmp_path: Path) -> None:
+    telegram, log = fleet.telegram, tmp_path / "bot.log"
+    sent = []
+    for number, (method, applied) in enumerate(PHASES):
+        chat = 100 + number
+        bot.start(log)
+        telegram.decide_fault = kill_at(bot, method, chat, applied)
+        sent.append((chat, telegram.say(chat, **voice(fleet))))
+        until(lambda: not is_alive(bot.pid), 60, f"the kill at {method}")
+        telegram.decide_fault = lambda _, __: None
+    bot.start(log)
+    for chat, message in sent:
+        assert fleet.answer_to(chat, message, limit_s=60).text == WORDS
+    orphans = [shown.chat for shown in telegram.messages.values() if shown.by_bot and is_status(shown)]
+    assert orphans == [100 + PHASES.index(("sendMessage", True))]
+
+
+def test_a_drained_bot_leaves_its_work_to_the_next_at_once(fleet: Fleet, bot: Bots, tmp_path: Path) -> None:
+    telegram, log = fleet.telegram, tmp_path / "bot.log"
+    bot.start(log)
+    fleet.kill_child("planner", signal.SIGSTOP)
+    try:
+        sent = [telegram.say(200, **voice(fleet)) for _ in range(5)]
+        until(lambda: len(telegram.by_bot(200)) == 5, 60, "the status messages")
+        bot.end(signal.SIGTERM)
+    finally:
+        fleet.kill_child("planner", signal.SIGCONT)
+    bot.start(log)
+    for message in sent:
+        assert fleet.answer_to(200, message, limit_s=60).text == WORDS
+    assert len(telegram.by_bot(200)) == 5
+    assert "Traceback" not in log.read_text()
+
+
+def test_what_cannot_be_stored_is_not_confirmed_to_telegram(fleet: Fleet, bot: Bots, tmp_path: Path) -> None:
+    telegram, log = fleet.telegram, tmp_path / "bot.log"
+    probes = f"http://127.0.0.1:{free_port()}"
+    bot.start(log, WHISPERFLEET_PROBE_PORT=probes.rpartition(":")[2])
+    first = telegram.say(300, **voice(fleet))
+    fleet.answer_to(300, first)
+    until(lambda: not telegram.waiting(), 30)
+    assert httpx.get(f"{probes}/readyz").status_code == 200
+    fleet.kill_child("nats-server", signal.SIGSTOP)
+    try:
+        second = telegram.say(300, **voice(fleet))
+        until(lambda: "no updates" in log.read_text(), 60, "word of it in the log")
+        assert [update["message"]["message_id"] for update in telegram.waiting()] == [second]
+        problem = httpx.get(f"{probes}/readyz")
+        assert problem.status_code == 503 and "Updates cannot be stored" in problem.text
+        assert httpx.get(f"{probes}/healthz").status_code == 200
+        assert "whisper_bot_updates_stored_total" in httpx.get(f"{probes}/metrics").text
+    finally:
+        fleet.kill_child("nats-server", signal.SIGCONT)
+    assert fleet.answer_to(300, second, limit_s=90).text == WORDS
+
+
+async def test_a_webhook_takes_updates_with_the_secret_and_says_200_once_they_are_stored(
+    fleet: Fleet, bot: Bots, tmp_path: Path
+) -> None:
+    telegram, log, port = fleet.telegram, tmp_path / "bot.log", free_port()
+    bot.start(
+        log,
+        WHISPERFLEET_BOT_WEBHOOK_URL=f"http://127.0.0.1:{port}/telegram",
+        WHISPERFLEET_BOT_WEBHOOK_SECRET=SECRET,
+        WHISPERFLEET_BOT_WEBHOOK_PORT=str(port),
+    )
+    until(lambda: log.exists() and "bot ready" in log.read_text(), 90, "the webhook")
+    message = telegram.say(400, **voice(fleet))
+    (update,) = telegram.waiting()
+    assert await telegram.push_webhook(update, secret="guessed") == 401
+    assert await telegram.push_webhook(update) == 200
+    assert await telegram.push_webhook(update) == 200
+    assert fleet.answer_to(400, message).text == WORDS
+    assert len(telegram.by_bot(400)) == 1
+    fleet.kill_child("nats-server", signal.SIGSTOP)
+    try:
+        assert await telegram.push_webhook(update | {"update_id": 1}) == 503
+    finally:
+        fleet.kill_child("nats-server", signal.SIGCONT)
+
+
+async def test_a_failure_that_may_pass_can_be_tried_again(fleet: Fleet, bot: Bots, tmp_path: Path) -> None:
+    """The job's failure is written as a worker that gave up would have it written; everything after it is real."""
+    telegram, running = fleet.telegram, fleet.running()
+    bot.start(tmp_path / "bot.log")
+    fleet.kill_child("planner", signal.SIGSTOP)
+    try:
+        message = telegram.say(500, **voice(fleet), language_code="ru")
+        await asyncio.to_thread(until, lambda: telegram.by_bot(500), 60, "the status message")
+        async with connected(running["nats_url"], name="t", user="admin", password=running["nats_password"]) as queue:
+            async with asyncio.timeout(60):
+                while (note := await note_of(queue, f"500.{message}")) is None or note.job is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            record = (await queue.get_all_last("JOURNAL", [f"whisper.jobs.*.{note.job}.record"]))[0]
+            state = JobState(state="failed", at=1.0, reason=FailureReason.SERVER_ERROR, message="")
+            await queue.publish_once(record.subject.replace(".record", ".state"), state.encode())
+        failed = await asyncio.to_thread(fleet.answer_to, 500, message)
+        assert "не справился" in failed.text
+    finally:
+        fleet.kill_child("planner", signal.SIGCONT)
+    telegram.tap(500, failed.message_id, failed.buttons()["Попробовать ещё раз"], language_code="ru")
+    await asyncio.to_thread(until, lambda: failed.text == WORDS, 60, "the answer after all")
+    assert len(telegram.by_bot(500)) == 1
+
+
+async def test_progress_that_is_carried_out_too_late_does_not_stay(fleet: Fleet) -> None:
+    """An edit that got no answer in time may still be carried out, after the answer has been put in its place."""
+    telegram, ready, running = fleet.telegram, fleet.ready(), fleet.running()
+    settings = BotSettings(telegram_bot_token=TOKEN, api_key=ready["key"], url=ready["url"])
+    client = Telegram(TOKEN, telegram.url, clock=real_clock(), request_timeout_s=0.5)
+    gateway = GatewayClient(ready["url"], ready["key"])
+    late = [Fault(200, delay_s=4.0)]
+    telegram.decide_fault = lambda method, _: late.pop() if method == "editMessageText" and late else None
+    message = telegram.say(600, text="a recording")
+    fleet.kill_child("planner", signal.SIGSTOP)
+    try:
+        upload = Upload(sample_path("hello.wav"), "hello.wav", None, f"late-{message}")
+        job = await gateway.submit(upload)
+        note = Note(chat=600, message_id=message, user=600, reads="en", file=File(file_id="f"), job=job)
+        async with connected(running["nats_url"], name="t", user="admin", password=running["nats_password"]) as queue:
+            await ensure_streams(queue)
+            store = Store(queue, 1, 3600)
+            await store.save_note(Kept(note))
+            finishing = asyncio.create_task(NoteRuns(store, client, gateway, settings).finish(note.key))
+            await asyncio.to_thread(until, lambda: not late, 30, "the progress")
+            fleet.kill_child("planner", signal.SIGCONT)
+            await finishing
+    finally:
+        fleet.kill_child("planner", signal.SIGCONT)
+        await client.close()
+        await gateway.close()
+    (shown,) = telegram.by_bot(600)
+    assert any(text == WORDS for text in shown.edits)
+    assert shown.text == WORDS
+
+
+async def note_of(queue: JetStream, key: str) -> Note | None:
+    stored = await queue.get_last(RECORDS_STREAM, note_subject(key))
+    return Note.decode(stored.data) if stored else None

@@ -1,0 +1,186 @@
+"""Jobs that are taken over, broken, cancelled, or that somebody waits for elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from audio_harness import as_wav, speech_like, tone
+from gateway_harness import until
+from journal_harness import plan
+from planner_harness import LIMIT_S, Stage, StandInWorker, drain, gone, opened
+
+from whisper_contracts import names
+from whisper_contracts.failures import FailureReason
+from whisper_contracts.messages import (
+    HookTask,
+    Segment,
+    WindowFailure,
+    WindowResult,
+    WindowTask,
+)
+from whisper_dispatcher.jetstream import topology
+from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
+from whisper_dispatcher.jobs import journal
+from whisper_dispatcher.planner import job_run, process
+from whisper_dispatcher.planner.job_run import JobRun
+
+
+@pytest.fixture
+async def stage(nats_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with opened(nats_url, tmp_path) as stage:
+        yield stage
+    assert list(tmp_path.iterdir()) == [], "decoded audio was left behind"
+
+
+async def test_a_plan_that_is_there_is_used(stage: Stage) -> None:
+    await stage.start_worker()
+    view = await stage.jobs.accept(audio=as_wav(tone(20.0)))
+    await stage.jobs.write(names.plan_result_subject(view.client, view.job), plan(windows=2))
+    await stage.jobs.write(
+        names.window_result_subject(view.client, view.job, 0),
+        WindowResult(index=0, segments=(Segment(start_s=0, end_s=1, text=" of another planner"),)),
+    )
+    assert view.record
+    await journal.queue_plan(stage.jobs.jetstream, view.record, generation=0)
+    await stage.start_planner()
+    assert await stage.final(view) == "completed"
+    assert await stage.texts(view) == [" of another planner", " w1"]
+    assert [task.index for task in stage.worker.of(view)] == [1]
+
+
+async def test_a_window_that_was_lost_is_queued_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_run, "RECHECK_S", 0.2)
+    await stage.start_planner()
+    view = await stage.submit(speech_like(phrases=9))
+    await until(lambda: view.total is not None)
+    queued = names.job_windows_filter(view.client, view.job)
+    async with asyncio.timeout(5):
+        while not await stage.jobs.jetstream.purge(names.WINDOWS_STREAM, queued):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await stage.start_worker()
+    assert await stage.final(view) == "completed"
+    assert len(await stage.texts(view)) == view.total
+
+
+async def test_a_window_given_up_fails_the_job_with_its_reason(stage: Stage) -> None:
+    def give_up(task: WindowTask) -> WindowFailure:
+        return WindowFailure(
+            generation=task.generation,
+            index=task.index,
+            attempts=5,
+            reason=FailureReason.SERVER_ERROR,
+            message="It broke.",
+        )
+
+    stage.worker.answer = give_up
+    await stage.start_worker()
+    await stage.start_planner()
+    view = await stage.submit(as_wav(tone(3.0)))
+    assert await stage.final(view) == "failed"
+    assert view.state
+    assert (view.state.reason, view.state.message) == (FailureReason.SERVER_ERROR, "It broke.")
+    # Requeued with a worker that is well again, it completes.
+    stage.worker.answer = StandInWorker(stage.jobs.jetstream).answer
+    assert await journal.requeue(stage.jobs.jetstream, view)
+    await until(lambda: not view.is_final)
+    assert await stage.final(view) == "completed"
+    assert await stage.texts(view) == [" w0"]
+
+
+async def test_a_cancelled_job_is_let_go(stage: Stage) -> None:
+    planner, _ = await stage.start_planner()
+    view = await stage.submit(speech_like(phrases=9))
+    await until(lambda: view.total is not None and view.job in planner.held)
+    assert await journal.cancel(stage.jobs.jetstream, view)
+    await until(lambda: view.job not in planner.held)
+    assert view.name == "cancelled"
+    await gone(stage, names.JOURNAL_STREAM, names.audio_subject(view.client, view.job))
+    await gone(stage, names.PLAN_STREAM, names.job_plan_filter(view.client, view.job))
+
+
+async def test_a_job_that_is_delivered_again_while_it_is_held_runs_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Delivery] = []
+    runs: list[str] = []
+    run = JobRun.run
+
+    async def noted_progress(delivery: Delivery, every_s: float) -> None:
+        held.append(delivery)
+        await keep_in_progress(delivery, every_s)
+
+    async def noted_run(job_run: JobRun) -> None:
+        runs.append(job_run.view.job)
+        await run(job_run)
+
+    monkeypatch.setattr(process, "keep_in_progress", noted_progress)
+    monkeypatch.setattr(JobRun, "run", noted_run)
+    await stage.start_planner()
+    view = await stage.submit(as_wav(tone(3.0)))
+    await until(lambda: view.total is not None)
+    # What a killed NATS does by itself: the message comes a second time.
+    await held[0].hand_back()
+    consumer = f"CONSUMER.INFO.{names.PLAN_STREAM}.{names.plan_consumer('interactive')}"
+    async with asyncio.timeout(LIMIT_S):
+        while (await stage.jobs.jetstream.api(consumer))["num_redelivered"] != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await stage.start_worker()
+    assert await stage.final(view) == "completed"
+    await gone(stage, names.PLAN_STREAM, names.job_plan_filter(view.client, view.job))
+    assert runs == [view.job]
+
+
+async def test_a_planner_without_a_free_place_drains_at_once(stage: Stage) -> None:
+    stage.settings = stage.settings.model_copy(update={"interactive_jobs": 1})
+    planner, running = await stage.start_planner()
+    view = await stage.submit(as_wav(tone(3.0)))
+    await until(lambda: view.job in planner.held)
+    async with asyncio.timeout(LIMIT_S):
+        await drain(planner, running)
+    await stage.start_planner()
+    await stage.start_worker()
+    assert await stage.final(view) == "completed"
+
+
+async def test_a_planner_that_drains_hands_its_jobs_to_the_next(stage: Stage) -> None:
+    first, running = await stage.start_planner()
+    view = await stage.submit(speech_like(phrases=9))
+    await until(lambda: view.total is not None and view.job in first.held)
+    await drain(first, running)
+    cut = await journal.read_plan(stage.jobs.jetstream, view.client, view.job)
+    await stage.start_planner()
+    await stage.start_worker()
+    # Long before the plan message's ack wait would end.
+    async with asyncio.timeout(topology.PLAN_ACK_WAIT_S - 5):
+        assert await stage.final(view) == "completed"
+    assert await journal.read_plan(stage.jobs.jetstream, view.client, view.job) == cut
+    assert len(await stage.texts(view)) == view.total
+
+
+async def test_a_plan_message_that_cannot_be_read_is_dropped(stage: Stage) -> None:
+    await stage.start_worker()
+    await stage.start_planner()
+    await stage.jobs.jetstream.publish(names.plan_subject("interactive", stage.jobs.client, "junk"), b"no json")
+    view = await stage.submit(as_wav(tone(3.0)))
+    assert await stage.final(view) == "completed"
+    await gone(stage, names.PLAN_STREAM, names.job_plan_filter(view.client, "*"))
+
+
+async def test_a_webhook_is_queued_with_the_final_state(stage: Stage) -> None:
+    await stage.start_worker()
+    hooks = Puller(stage.jobs.jetstream, names.HOOKS_STREAM, "hooks")
+    await hooks.start()
+    waiting = asyncio.create_task(hooks.pull(expires_s=LIMIT_S))
+    await asyncio.sleep(0.1)
+    await stage.start_planner()
+    view = await stage.jobs.accept(audio=as_wav(tone(3.0)), callback_url="http://192.0.2.1/")
+    assert view.record
+    await journal.queue_plan(stage.jobs.jetstream, view.record, generation=0)
+    delivery = await waiting
+    assert delivery
+    assert HookTask.decode(delivery.data).job == view.job
+    await delivery.ack()
+    assert await stage.final(view) == "completed"
