@@ -10,13 +10,15 @@ from tests.e2e.speech import HELLO, Gateway
 
 from whisper_dispatcher.transcript.word_error import word_error_rate
 
-SAMPLE = paths.CHECKOUT / "manifests" / "samples" / "demo.yaml"
+SAMPLES = paths.CHECKOUT / "manifests" / "samples"
 
 
-def test_a_sample_becomes_ready_hears_right_and_takes_everything_along(namespace: Objects, gateway: Gateway) -> None:
-    namespace.kubectl("apply", "--filename", str(SAMPLE))
+def test_a_sample_becomes_ready_hears_right_and_takes_everything_along(namespace: Objects, gateway_url: str) -> None:
+    for sample in ("demo.yaml", "client.yaml"):
+        namespace.kubectl("apply", "--filename", str(SAMPLES / sample))
+    namespace.kubectl("wait", "--for=condition=Ready", "whisperclient/demo", "--timeout=30s")
     namespace.wait_ready("demo")
-    assert word_error_rate(HELLO, gateway.transcribe()) == 0
+    assert word_error_rate(HELLO, Gateway(gateway_url, namespace.client_key("demo")).transcribe()) == 0
 
     kinds = {kind for kind, _ in namespace.children("demo")}
     assert kinds == {"Deployment", "Job", "PersistentVolumeClaim", "Service", "Secret", "NetworkPolicy", "Pod"}

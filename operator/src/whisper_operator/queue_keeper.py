@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 from whisper_operator.child_store import ServerKey
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
@@ -63,16 +64,12 @@ class QueueKeeper:
         self._needs.pop(key, None)
         self._changed.set()
 
-    async def run(self) -> None:
+    async def run(self, jetstream: JetStream) -> None:
         """Until cancelled."""
-        jetstream = await self._settings.connect("operator")
         queue = SpeechQueue(jetstream, self._settings.queue_limits)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep_records(queue))
-                group.create_task(self._watch_loads(queue))
-        finally:
-            await jetstream.close()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_records(queue))
+            group.create_task(self._watch_loads(queue))
 
     async def _keep_records(self, queue: SpeechQueue) -> None:
         while True:
