@@ -25,13 +25,14 @@ from whisper_operator.client_registry import ClientRegistry, KeyTaken
 from whisper_operator.client_status import registered_status, unregistered_status
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
 from whisper_operator.crd.definition import WHISPER_CLIENT
+from whisper_operator.events import Recorder
 from whisper_operator.informer import Change
 from whisper_operator.naming import controller
 from whisper_operator.problems import Problem
 from whisper_operator.resources import SECRETS, WHISPER_CLIENTS
 from whisper_operator.server import InvalidSpec, Manifest
 from whisper_operator.settings import OperatorSettings
-from whisper_operator.status_writer import now, write_status
+from whisper_operator.status_writer import StatusWriter, now
 from whisper_operator.versions import is_outdated
 from whisper_operator.work_queue import KeyedQueue
 from whisper_operator.working import NotAsWanted, Workers
@@ -51,12 +52,13 @@ class ClientRefused(Exception):
 class ClientKeeper:
     """To be made inside the running event loop."""
 
-    def __init__(self, cluster: Cluster, settings: OperatorSettings) -> None:
+    def __init__(self, cluster: Cluster, settings: OperatorSettings, recorder: Recorder) -> None:
         self.clients: dict[ServerKey, Manifest] = {}
         """Every WhisperClient as it was last seen."""
         self.queue: KeyedQueue[ServerKey] = KeyedQueue()
         self._cluster = cluster
         self._settings = settings
+        self._status = StatusWriter(cluster, WHISPER_CLIENTS, recorder)
         self._secrets: dict[ServerKey, Manifest] = {}
         self._registry: ClientRegistry | None = None
         self._deleted = asyncio.Event()
@@ -176,7 +178,7 @@ class ClientKeeper:
         await self._tell(body, unregistered_status(generation, problem, body.get("status") or {}, now()))
 
     async def _tell(self, body: Manifest, status: Manifest) -> None:
-        if answer := await write_status(self._cluster, WHISPER_CLIENTS, body, status):
+        if answer := await self._status.write(body, status):
             self.see(answer)
 
     async def _keep_records(self) -> None:

@@ -14,6 +14,7 @@ from whisper_operator.children.worker_pod import queue_name
 from whisper_operator.cluster import ApiError, Cluster
 from whisper_operator.differs import first_difference
 from whisper_operator.downloads import Downloads
+from whisper_operator.events import Recorder
 from whisper_operator.naming import HASH_ANNOTATION
 from whisper_operator.observed import child_key
 from whisper_operator.problems import Problem
@@ -22,7 +23,7 @@ from whisper_operator.resources import BY_KIND, REMADE, WHISPER_SERVERS
 from whisper_operator.server import InvalidSpec, Manifest, Server, parse_server
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.status import View, refused_status, server_status
-from whisper_operator.status_writer import now, write_status
+from whisper_operator.status_writer import StatusWriter, now
 from whisper_operator.versions import is_outdated
 from whisper_operator.volume import ImpossibleCache, ModelVolume, model_volume
 from whisper_operator.working import NotAsWanted
@@ -41,6 +42,7 @@ class Reconciler:
         cluster: Cluster,
         settings: OperatorSettings,
         store: ChildStore,
+        recorder: Recorder,
         *,
         take: Callable[[Manifest], None],
         again: Callable[[ServerKey], None],
@@ -48,9 +50,10 @@ class Reconciler:
         """take: gets every child that a write has answered. again: gets servers that are to be looked at."""
         self.servers: dict[ServerKey, Manifest] = {}
         """Every WhisperServer as it was last seen."""
-        self.keeper = QueueKeeper(cluster, settings, self.servers, again)
+        self.keeper = QueueKeeper(cluster, settings, self.servers, recorder, again)
         self.downloads = Downloads(cluster)
         self._cluster = cluster
+        self._status = StatusWriter(cluster, WHISPER_SERVERS, recorder)
         self._settings = settings
         self._store = store
         self._take = take
@@ -146,7 +149,7 @@ class Reconciler:
         return self._settled.get(live["metadata"]["uid"]) == (_hash(manifest), _content_version(live), difference)
 
     async def _write_status(self, body: Manifest, status: Manifest) -> None:
-        if answer := await write_status(self._cluster, WHISPER_SERVERS, body, status):
+        if answer := await self._status.write(body, status):
             self.see(answer)
 
     def see(self, body: Manifest) -> None:

@@ -11,6 +11,7 @@ from whisper_operator.child_store import ChildStore, ServerKey
 from whisper_operator.client_keeper import ClientKeeper
 from whisper_operator.cluster import Cluster
 from whisper_operator.crd.definition import WHISPER_SERVER
+from whisper_operator.events import Recorder
 from whisper_operator.informer import Change, Informer
 from whisper_operator.naming import MANAGED_BY
 from whisper_operator.reconcile import Reconciler
@@ -28,9 +29,10 @@ class Runner:
 
     def __init__(self, cluster: Cluster, settings: OperatorSettings) -> None:
         self.queue: KeyedQueue[ServerKey] = KeyedQueue()
-        self.clients = ClientKeeper(cluster, settings)
+        recorder = Recorder(cluster)
+        self.clients = ClientKeeper(cluster, settings, recorder)
         self.store = ChildStore()
-        self.reconciler = Reconciler(cluster, settings, self.store, take=self._take, again=self.queue.add)
+        self.reconciler = Reconciler(cluster, settings, self.store, recorder, take=self._take, again=self.queue.add)
         self._workers = Workers(WHISPER_SERVER.kind, self.queue, self.reconciler.reconcile)
         self._settings = settings
         resources = (*CHILDREN, PODS, *((POD_MONITORS,) if settings.pod_monitors else ()))
