@@ -69,16 +69,19 @@ class ClientKeeper:
     async def run(self) -> None:
         """Until cancelled."""
         try:
-            async with asyncio.timeout(CONNECT_GRACE_S):
-                await self._connected.wait()
-        except TimeoutError:
-            log.warning("NATS is not reached yet", clients=len(self.clients))
-        try:
+            await self._wait_for_nats()
             async with asyncio.TaskGroup() as group:
                 group.create_task(Workers(WHISPER_CLIENT.kind, self.queue, self.reconcile).run())
                 group.create_task(self._keep_records())
         finally:
             self.queue.close()
+
+    async def _wait_for_nats(self) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_GRACE_S):
+                await self._connected.wait()
+        except TimeoutError:
+            log.warning("NATS is not reached yet", clients=len(self.clients))
 
     def connected(self, jetstream: JetStream) -> None:
         self._registry = ClientRegistry(jetstream)
