@@ -52,8 +52,9 @@ def platform(cluster: Cluster) -> Objects:
     return objects
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def api_key(platform: Objects) -> str:
+    """Asked for anew by each test: a definition that is deleted takes every client along."""
     platform.client("e2e")
     return platform.client_key("e2e")
 
