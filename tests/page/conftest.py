@@ -35,7 +35,9 @@ def visit(browser: Browser, up: Up) -> Iterator[Open]:
     with ExitStack() as contexts:
 
         def opened(*, is_signed_in: bool = True, **options: Any) -> Visit:
-            context = contexts.enter_context(browser.new_context(**({"locale": "en-GB"} | options)))
+            context = contexts.enter_context(
+                browser.new_context(**({"locale": "en-GB", "viewport": {"width": 800, "height": 600}} | options))
+            )
             context.set_default_timeout(PATIENCE_MS)
             visit = Visit(context, up)
             if is_signed_in:

@@ -58,6 +58,17 @@ def test_what_is_no_audio_fails_in_words(visit: Open) -> None:
     tab.draw("failed")
 
 
+def test_a_failed_job_is_tried_again(visit: Open, up: Up) -> None:
+    tab = visit()
+    card = tab.send("silent.mp4", sample_path("silent-video.mp4").read_bytes())
+    expect(card.locator(".problem")).to_have_text("The file has no sound in it.")
+    with halted(up.part("whisper_dispatcher.planner")):
+        tab.button(card, "Try again").click()
+        expect(state(card)).to_have_text("In the queue, next")
+        expect(card.locator(".problem")).to_be_empty()
+    expect(state(card)).to_have_text("Failed")
+
+
 def test_an_empty_file_is_not_accepted_and_leaves_without_a_trace(visit: Open) -> None:
     tab = visit()
     card = tab.send("empty.wav", b"")
@@ -69,7 +80,7 @@ def test_an_empty_file_is_not_accepted_and_leaves_without_a_trace(visit: Open) -
 
 def test_a_click_on_a_sentence_plays_it_and_marks_it(visit: Open) -> None:
     tab = visit()
-    card = tab.send("seek.mp3", talk(40))
+    card = tab.send("seek.mp3", talk(20))
     expect(state(card)).to_have_text("Done")
     chosen = sentences(card).nth(1)
     chosen.click()
@@ -87,7 +98,7 @@ def test_a_click_on_a_sentence_plays_it_and_marks_it(visit: Open) -> None:
 
 def test_arrow_keys_move_between_sentences_and_tab_leaves_them(visit: Open) -> None:
     tab = visit()
-    card = tab.send("keys.mp3", talk(30))
+    card = tab.send_sample("message.mp3", "keys.mp3")
     expect(state(card)).to_have_text("Done")
     sentences(card).first.focus()
     tab.page.keyboard.press("ArrowRight")
@@ -126,7 +137,7 @@ def test_text_appears_as_windows_finish_and_a_reload_goes_on(visit: Open, up: Up
     tab = visit()
     worker = up.part("whisper_dispatcher.worker")
     with halted(worker):
-        card = tab.send("long.mp3", talk(75))
+        card = tab.send("long.mp3", talk(60))
         expect(state(card)).to_have_text(re.compile(r"Transcribing, 0 of \d parts done"))
     sentences(card).first.wait_for()
     with halted(worker):

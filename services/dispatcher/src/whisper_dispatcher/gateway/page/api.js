@@ -31,6 +31,8 @@ export class Api {
 
   cancel = (id) => this.#json(`/v1/jobs/${id}/cancel`, { method: "POST" });
 
+  requeue = async (id) => (await this.#json(`/v1/jobs/${id}/requeue`, { method: "POST" })).job;
+
   async erase(id) {
     await this.#send(`/v1/jobs/${id}`, { method: "DELETE" });
   }

@@ -31,6 +31,12 @@ export class Intake {
     this.#renderLanguages();
   }
 
+  /** What is being recorded is not sent to anybody. */
+  leave() {
+    this.#recorder.stop();
+    this.#renderRecorder();
+  }
+
   render() {
     this.#renderRecorder();
     this.#renderLanguages();
@@ -64,6 +70,7 @@ export class Intake {
     if (this.#recorder.isRunning) {
       this.#send([await this.#recorder.stop()]);
     } else {
+      byId("record").disabled = true; // until the browser has asked for the microphone
       try {
         await this.#recorder.start();
         this.#isRefused = false;

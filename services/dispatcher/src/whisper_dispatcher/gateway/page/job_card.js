@@ -15,12 +15,13 @@ export class JobCard {
   #isOpen = false;
   #announced;
 
-  /** onRemoved is called when the job is no longer anywhere. */
-  constructor(api, job, onRemoved) {
+  /** onRemoved is called when the job is no longer anywhere, onRestarted when a job that was over is under way again. */
+  constructor(api, job, { onRemoved, onRestarted }) {
     this.#api = api;
     this.#job = job;
     this.#announced = job.phase;
     this.onRemoved = onRemoved;
+    this.onRestarted = onRestarted;
     this.#build();
     job.addEventListener("change", () => this.render());
     job.addEventListener("gone", () => onRemoved(this));
@@ -41,8 +42,9 @@ export class JobCard {
     this.copy = this.#button(() => this.#copy(), "second");
     this.downloads = DOWNLOADS.map((download) => this.#button(() => this.#save(download), "second"));
     this.cancel = this.#button(() => this.#cancel(), "second");
+    this.tryAgain = this.#button(() => this.#requeue(), "second");
     this.erase = this.#button(() => this.#erase(), "danger");
-    const actions = [this.show, this.copy, ...this.downloads, this.cancel, this.erase];
+    const actions = [this.show, this.copy, ...this.downloads, this.cancel, this.tryAgain, this.erase];
     this.body = element("div", { class: "body", id: `${this.title.id}-text`, hidden: true });
     this.show.setAttribute("aria-controls", this.body.id);
     const head = element("div", { class: "head" }, this.title, this.meta);
@@ -85,7 +87,7 @@ export class JobCard {
   }
 
   #renderActions() {
-    const { phase } = this.#job;
+    const { phase, isAccepted } = this.#job;
     const isDone = phase === "completed";
     this.show.hidden = !isDone && !this.#transcript;
     setText(this.show, t(this.#isOpen ? "hide" : "show"));
@@ -100,6 +102,8 @@ export class JobCard {
     });
     this.cancel.hidden = !ACTIVE.has(phase);
     setText(this.cancel, t("cancel"));
+    this.tryAgain.hidden = phase !== "failed" || !isAccepted;
+    setText(this.tryAgain, t("tryAgain"));
     this.erase.hidden = ACTIVE.has(phase);
     setText(this.erase, t("erase"));
   }
@@ -160,6 +164,12 @@ export class JobCard {
     if (job.isAccepted) return job.takeApi(await this.#api.cancel(job.id));
     job.leaving.abort();
     job.update({ phase: "cancelled", retryInS: null });
+    this.title.focus();
+  }
+
+  async #requeue() {
+    this.#job.takeApi(await this.#api.requeue(this.#job.id));
+    this.onRestarted(this);
     this.title.focus();
   }
 

@@ -63,7 +63,10 @@ export class JobList {
   }
 
   #card(job) {
-    const card = new JobCard(this.#api, job, (gone) => this.#remove(gone));
+    const card = new JobCard(this.#api, job, {
+      onRemoved: (gone) => this.#remove(gone),
+      onRestarted: ({ job: restarted }) => this.#start(restarted, {}),
+    });
     this.#cards.set(job, card);
     return card;
   }

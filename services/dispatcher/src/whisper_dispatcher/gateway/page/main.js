@@ -15,6 +15,7 @@ let intake = null;
 function showSignIn(problem = null) {
   jobs?.leave();
   jobs = null;
+  intake?.leave();
   sessionStorage.removeItem(KEY);
   byId("workspace").hidden = byId("sign-out").hidden = true;
   byId("sign-in").hidden = false;
@@ -50,9 +51,11 @@ function showSignInKeeping(key, problem) {
   byId("key").value = key;
 }
 
-byId("sign-in").addEventListener("submit", (event) => {
+byId("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
-  enter(byId("key").value.trim());
+  event.submitter.disabled = true;
+  await enter(byId("key").value.trim());
+  event.submitter.disabled = false;
 });
 byId("sign-out").addEventListener("click", () => showSignIn());
 byId("more").addEventListener("click", () => jobs.loadMore());

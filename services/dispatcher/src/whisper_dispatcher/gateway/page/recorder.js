@@ -29,9 +29,10 @@ export class Recorder {
     this.#media.start();
   }
 
-  /** The recording; the microphone is let go of. */
+  /** The recording, or null when there is none; the microphone is let go of. */
   async stop() {
     const media = this.#media;
+    if (media === null) return null;
     this.#media = null;
     const data = new Promise((resolve) => (media.ondataavailable = (event) => resolve(event.data)));
     media.stop();

@@ -32,6 +32,7 @@ export const english = {
   offline: "Connection lost; trying again",
   progress: "Progress of {name}",
   cancel: "Cancel",
+  tryAgain: "Try again",
   erase: "Delete",
   eraseQuestion: "Delete “{name}” and its text from the service?",
   erased: "{name} deleted",
@@ -63,5 +64,6 @@ export const english = {
   "error.too_many_jobs": "This key has too many jobs under way.",
   "error.insufficient_quota": "This key has used up its audio for today.",
   "error.rate_limit_exceeded": "This key has sent too many requests in a minute.",
+  "error.job_not_failed": "The job is under way again.",
   "error.job_not_found": "The job is no longer there.",
 };

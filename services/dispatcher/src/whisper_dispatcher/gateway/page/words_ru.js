@@ -37,6 +37,7 @@ export const russian = {
   offline: "Связь потеряна; пробуем снова",
   progress: "Ход работы: {name}",
   cancel: "Отменить",
+  tryAgain: "Попробовать ещё раз",
   erase: "Удалить",
   eraseQuestion: "Удалить «{name}» и её текст с сервиса?",
   erased: "Удалено: {name}",
@@ -68,5 +69,6 @@ export const russian = {
   "error.too_many_jobs": "У этого ключа слишком много заданий в работе.",
   "error.insufficient_quota": "Звук, отведённый ключу на сегодня, израсходован.",
   "error.rate_limit_exceeded": "Ключ отправил слишком много запросов за минуту.",
+  "error.job_not_failed": "Задание уже снова в работе.",
   "error.job_not_found": "Этого задания больше нет.",
 };
