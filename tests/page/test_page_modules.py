@@ -85,3 +85,20 @@ def test_events_are_read_wherever_the_network_cuts_them(page: Page) -> None:
 
 def test_the_page_offers_the_languages_of_whisper(page: Page) -> None:
     assert imported(page, "languages.js", "it.WHISPER_LANGUAGES") == list(NAMES)
+
+
+def test_no_more_work_than_allowed_runs_at_once_and_all_of_it_runs(page: Page) -> None:
+    script = """(async () => {
+      const turns = new it.Turns(2);
+      let [now, most] = [0, 0];
+      const work = async (n) => {
+        most = Math.max(most, (now += 1));
+        await it.pause(0.01, new AbortController().signal);
+        now -= 1;
+        if (n === 1) throw new Error("one fails");
+        return n;
+      };
+      const all = await Promise.allSettled([0, 1, 2, 3, 4].map((n) => turns.run(() => work(n))));
+      return [most, all.map(({ value }) => value ?? null)];
+    })()"""
+    assert imported(page, "turns.js", f"await {script}") == [2, [0, None, 2, 3, 4]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from page_harness import TALK, Open, Visit, halted, sentences, state, talk, text
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from up_harness import Up, spoken
 
 from whisper_models.bundled import sample_path
@@ -178,6 +178,28 @@ def test_places_in_the_queue_are_told_and_a_job_is_cancelled(visit: Open, up: Up
         expect(state(first)).to_have_text("Cancelled")
         expect(state(second)).to_have_text(re.compile("Transcribing|next"))
     expect(state(second)).to_have_text("Done")
+
+
+def test_a_busy_service_and_a_lost_connection_are_tried_again(visit: Open) -> None:
+    tab = visit()
+    lost: list[str] = []
+
+    def lose_the_first(route: Route) -> None:
+        kind = route.request.url.partition("?")[0].rpartition("/")[2]
+        if kind in lost or (kind == "jobs" and route.request.method != "POST"):
+            return route.continue_()
+        lost.append(kind)
+        if kind == "events":
+            return route.abort()
+        busy = {"error": {"message": "The queue is full.", "code": "queue_full"}}
+        return route.fulfill(status=429, json=busy, headers={"Retry-After": "2", "x-should-retry": "true"})
+
+    tab.page.route(re.compile(r"/v1/jobs$|/events"), lose_the_first)
+    card = tab.send_sample("note.flac", "busy.flac")
+    expect(state(card)).to_have_text("The service is busy; trying again in 2 s")
+    expect(state(card)).to_have_text("Connection lost; trying again")
+    expect(state(card)).to_have_text("Done")
+    assert text(card) == spoken("note.flac")
 
 
 def test_a_deleted_job_is_gone_from_the_service(visit: Open, up: Up) -> None:

@@ -32,6 +32,7 @@ async def test_every_file_is_served_under_the_strict_policy(on: Stage, name: str
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert "unsafe" not in str(policy) and "http" not in str(policy)
+    assert policy["frame-ancestors"] == policy["form-action"] == policy["base-uri"] == "'none'"
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 

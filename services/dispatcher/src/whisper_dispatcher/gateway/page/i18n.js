@@ -43,10 +43,13 @@ export function showLanguage() {
   document.dispatchEvent(new Event("words"));
 }
 
-export const number = (value, options = {}) => new Intl.NumberFormat(language, options).format(value);
+export const number = (value, options = {}) => new Intl.NumberFormat(locale(), options).format(value);
 
 export const moment = (unixS) =>
-  new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(unixS * 1000));
+  new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "short" }).format(new Date(unixS * 1000));
+
+/** Days and hours as the reader's country writes them. */
+const locale = () => navigator.languages.find((tag) => tag.startsWith(language)) ?? language;
 
 /** 3:07, or 1:02:03. */
 export function clock(seconds) {
