@@ -102,3 +102,10 @@ def test_no_more_work_than_allowed_runs_at_once_and_all_of_it_runs(page: Page) -
       return [most, all.map(({ value }) => value ?? null)];
     })()"""
     assert imported(page, "turns.js", f"await {script}") == [2, [0, None, 2, 3, 4]]
+
+
+def test_the_plot_goes_from_the_first_sample_to_the_last_and_as_high_as_the_deepest(page: Page) -> None:
+    history = [{"at": 100, "windows": 0}, {"at": 110, "windows": 4}, {"at": 120, "windows": 2}]
+    assert imported(page, "fleet.js", f"it.points({history}, 4)") == "0.0,120.0 300.0,0.0 600.0,60.0"
+    assert imported(page, "fleet.js", f"it.points({history[:1]}, 0)") == "0.0,120.0"
+    assert imported(page, "fleet.js", "it.points([], -Infinity)") == ""

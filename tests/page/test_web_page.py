@@ -240,6 +240,28 @@ def test_the_page_speaks_the_browsers_language_until_another_is_chosen(visit: Op
     assert tab.page.locator("html").get_attribute("lang") == "en"
 
 
+def test_an_operator_sees_the_fleet_and_tries_a_strangers_job_again(visit: Open, up: Up) -> None:
+    stranger = visit(is_signed_in=False)
+    stranger.sign_in(up.command("clients", "create", "stranger").stdout.strip())
+    card = stranger.send("stranger.txt", b"no sound")
+    expect(state(card)).to_have_text("Failed")
+    expect(stranger.page.locator("#fleet")).to_be_hidden()
+    operator = visit(bypass_csp=True)
+    fleet = operator.page.locator("#fleet")
+    fleet.locator("summary").click()
+    letter = fleet.get_by_role("listitem").filter(has_text="stranger.txt")
+    expect(letter).to_contain_text("The file is no audio that can be read.")
+    expect(fleet.get_by_role("img")).to_have_attribute("aria-label", re.compile("Parts left over the last hour"))
+    assert found_by_axe(operator, "fleet") == []
+    fleet.evaluate("(it) => it.scrollIntoView()")
+    operator.draw("fleet")
+    with halted(up.part("whisper_dispatcher.planner")):
+        operator.button(letter, "Try again: stranger.txt").click()
+        expect(letter).to_have_count(0)
+        expect(fleet.locator("#fleet-now")).to_contain_text("Jobs in the queue: 1")
+    assert operator.complaints == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_state_has_a_serious_accessibility_problem(visit: Open, scheme: str) -> None:
     # The checker is put into the page, which the page's own policy forbids.

@@ -33,6 +33,10 @@ export class Api {
 
   requeue = async (id) => (await this.#json(`/v1/jobs/${id}/requeue`, { method: "POST" })).job;
 
+  fleet = () => this.#json("/v1/fleet");
+
+  deadLetters = async () => (await this.#json("/v1/dead-letters?limit=50")).data;
+
   async erase(id) {
     await this.#send(`/v1/jobs/${id}`, { method: "DELETE" });
   }

@@ -3,6 +3,7 @@
 import { Api, isPossibleKey } from "./api.js";
 import { byId } from "./dom.js";
 import { chooseLanguage, currentLanguage, problemText, showLanguage } from "./i18n.js";
+import { Fleet } from "./fleet.js";
 import { Intake } from "./intake.js";
 import { JobList } from "./job_list.js";
 
@@ -10,11 +11,14 @@ const KEY = "whisperfleet.key";
 const WRONG_KEY = { code: "invalid_api_key" };
 
 let jobs = null;
+let fleet = null;
 let intake = null;
 
 function showSignIn(problem = null) {
   jobs?.leave();
   jobs = null;
+  fleet?.leave();
+  fleet = null;
   intake?.leave();
   sessionStorage.removeItem(KEY);
   byId("workspace").hidden = byId("sign-out").hidden = true;
@@ -39,9 +43,11 @@ async function enter(key) {
   byId("workspace").hidden = byId("sign-out").hidden = false;
   byId("problem").textContent = "";
   jobs = new JobList(api);
+  fleet = new Fleet(api);
   intake ??= new Intake((files, options) => jobs.send(files, options));
   intake.setModels(models);
   byId("files").focus();
+  fleet.start();
   await jobs.load().catch((error) => (byId("problem").textContent = problemText(error)));
 }
 
@@ -62,6 +68,7 @@ byId("more").addEventListener("click", () => jobs.loadMore());
 byId("language").addEventListener("change", (event) => chooseLanguage(event.target.value));
 document.addEventListener("words", () => {
   jobs?.render();
+  fleet?.render();
   intake?.render();
 });
 
