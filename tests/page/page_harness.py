@@ -42,7 +42,6 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=executable,
-            chromium_sandbox=os.geteuid() != 0,
             args=["--autoplay-policy=no-user-gesture-required", *microphone],
         )
         try:

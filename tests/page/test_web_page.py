@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from page_harness import TALK, Open, Visit, halted, sentences, state, talk, text
 from playwright.sync_api import Route, expect
-from up_harness import Up, spoken
+from up_harness import Up, spoken, until
 
 from whisper_models.bundled import sample_path
 
@@ -139,8 +139,10 @@ def test_text_appears_as_windows_finish_and_a_reload_goes_on(visit: Open, up: Up
     with halted(worker):
         card = tab.send("long.mp3", talk(60))
         expect(state(card)).to_have_text(re.compile(r"Transcribing, 0 of \d parts done"))
-    sentences(card).first.wait_for()
+    with up.client() as client:
+        until(lambda: client.get("/v1/jobs?limit=1").json()["data"][0]["windows"]["done"] > 0, 60)
     with halted(worker):
+        sentences(card).first.wait_for()
         expect(state(card)).to_have_text(re.compile(r"Transcribing, [1-9] of \d parts done"))
         tab.draw("running")
         tab.page.reload()
