@@ -1,5 +1,5 @@
 # Everything the project installs lives in .tools, .venv and the per-user cache; nothing needs root. As root,
-# `make test` also installs the Celery tests' brokers from the distribution's packages.
+# `make test` also installs the Celery tests' brokers and the page's browser from the distribution's packages.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -41,7 +41,7 @@ check: $(SETUP) ## Lint, types and import rules
 
 test: check ## Pass everything that needs no cluster
 	@$(BIN)/whisperfleet install-tools
-	@clients/python/tests/install-brokers
+	@tests/install-programs redis-server rabbitmq-server chromium
 	@$(BIN)/python -m pytest -n $(or $(TEST_WORKERS),4)
 
 cluster-up: $(SETUP) ## Have a Kubernetes cluster to test on; options in ARGS="--provider node"
@@ -66,6 +66,9 @@ bench: $(SETUP) ## Measure speed and overhead beside their goals; some figures a
 chaos-bot: $(SETUP) ## Kill bot, gateway and NATS under 300 recordings; writes build/chaos-bot.json
 	@$(BIN)/python services/bot/tests/chaos_bot.py --out build/chaos-bot.json
 
+page-images: $(SETUP) ## Draw the web page's states into docs/images again
+	@WHISPERFLEET_PAGE_IMAGES=docs/images $(BIN)/python -m pytest -q tests/page/test_web_page.py
+
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --no-annotate \
@@ -77,4 +80,4 @@ generate: $(SETUP) ## Write manifests/crds and the chart's copies again from the
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test e2e chaos chaos-bot bench cluster-up cluster-images cluster-down lock generate clean
+.PHONY: help setup demo up check test e2e chaos chaos-bot bench cluster-up cluster-images cluster-down page-images lock generate clean

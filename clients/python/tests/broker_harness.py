@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,26 +11,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
 from fleet_harness import until
+from tests.programs import program
 
 from whisper_dispatcher.loopback import free_port
 
 START_S = 90.0
 STOP_S = 20.0
-REQUIRED = "WHISPERFLEET_REQUIRE_BROKERS"
-"""Set where a missing broker is an error, as in .ci/run."""
-
-
-def program(name: str) -> str:
-    """Its path; where it is missing the test is skipped, or fails."""
-    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-    if found:
-        return found
-    missing = f"{name} is missing; install it with `apt-get install {name}`"
-    if os.environ.get(REQUIRED):
-        pytest.fail(missing)
-    pytest.skip(missing)
 
 
 def answers(port: int, greeting: bytes = b"") -> bool:

@@ -14,6 +14,7 @@ from gateway_harness import Stage, stage, until
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import Attempt
+from whisper_dispatcher.gateway.events import QueuePlace
 from whisper_dispatcher.jobs.clients import revoke_client
 
 
@@ -37,9 +38,9 @@ def parsed(text: str) -> list[Event]:
     return [Event(int(block["id"]), block["event"], json.loads(block["data"])) for block in blocks]
 
 
-async def followed(on: Stage, job: str, last_id: int | None = None) -> httpx.Response:
+async def followed(on: Stage, job: str, last_id: int | None = None, query: str = "") -> httpx.Response:
     headers = {"Last-Event-ID": str(last_id)} if last_id is not None else {}
-    return await on.http.get(f"/v1/jobs/{job}/events", headers=headers)
+    return await on.http.get(f"/v1/jobs/{job}/events{query}", headers=headers)
 
 
 async def test_a_finished_job_tells_its_whole_story_and_ends(on: Stage) -> None:
@@ -127,3 +128,34 @@ async def test_a_revoked_key_ends_the_streams_that_are_open(on: Stage) -> None:
     answer = await asyncio.wait_for(following, 1)
     assert [event.name for event in parsed(answer.text)] == ["accepted"]
     assert (await followed(on, job)).status_code == 401
+
+
+async def test_windows_come_with_their_text_when_it_is_asked_for(on: Stage) -> None:
+    on.stand_in.texts = ["One.", "Two."]
+    job = await on.submit()
+    await on.final(job)
+    windows = [e.data for e in parsed((await followed(on, job, query="?detail=true")).text) if e.name == "window"]
+    assert [[segment["text"] for segment in window["segments"]] for window in windows] == [["One."], ["Two."]]
+    assert windows[1]["segments"][0]["start"] >= windows[0]["segments"][0]["end"]
+    assert "segments" not in (await followed(on, job)).text
+
+
+async def test_the_place_in_the_queue_is_told_when_it_changes(on: Stage) -> None:
+    on.stand_in.after_plan.clear()
+    before, job = await on.submit(b"RIFF one"), await on.submit(b"RIFF two")
+    await until(lambda: on.gateway.index.get(job) is not None)
+    view = on.gateway.index.get(job)
+    assert view
+    place = QueuePlace(on.gateway.index, view)
+    first = told_position(place.write())
+    assert first >= 1
+    assert place.write() == ""
+    await on.http.delete(f"/v1/jobs/{before}")
+    await until(lambda: (earlier := on.gateway.index.get(before)) is not None and earlier.is_final)
+    assert told_position(place.write()) == first - 1
+
+
+def told_position(text: str) -> int:
+    name, data, *_ = text.split("\n")
+    assert name == "event: queue"
+    return int(json.loads(data.removeprefix("data: "))["position"])

@@ -12,8 +12,10 @@ from whisper_dispatcher.gateway import (
     api_docs,
     dead_letter_routes,
     errors,
+    fleet_routes,
     job_routes,
     openai_routes,
+    page_routes,
     probe_routes,
     transcribe_routes,
 )
@@ -30,7 +32,15 @@ def create_app(gateway: Gateway) -> ASGIApp:
 
     app = FastAPI(title="Whisperfleet", description="Speech to text on your own machines.", lifespan=lifespan)
     app.state.gateway = gateway
-    for routes in (transcribe_routes, openai_routes, job_routes, dead_letter_routes, probe_routes):
+    for routes in (
+        transcribe_routes,
+        openai_routes,
+        job_routes,
+        dead_letter_routes,
+        fleet_routes,
+        probe_routes,
+        page_routes,
+    ):
         app.include_router(routes.router)
     errors.install(app)
     api_docs.install(app)

@@ -8,28 +8,35 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from whisper_contracts import names
-from whisper_contracts.messages import Attempt, JobState, Plan
+from whisper_contracts.messages import Attempt, JobState, Plan, WindowResult
 from whisper_contracts.names import parse_job_subject
 from whisper_dispatcher.gateway import sse
 from whisper_dispatcher.gateway.gateway import Gateway
 from whisper_dispatcher.gateway.waiting import race
 from whisper_dispatcher.jetstream.connection import JetStream, Stored
-from whisper_dispatcher.jobs.index import JobView
+from whisper_dispatcher.jobs.index import JobIndex, JobView
+from whisper_dispatcher.transcript.merge import window_segments
 
 Event = tuple[str, dict[str, Any]]
 
 RECONNECT_MS = 1000
+POSITION_S = 2.0
+"""Between looks at the place in the queue, which other jobs change."""
 
 
 class EventWriter:
     """Turns journal messages into events, each once, whatever order history and present overlap in."""
 
-    def __init__(self, job: str, total: int | None, after: int) -> None:
-        """after: the Last-Event-ID; what came up to it is counted and not told again."""
+    def __init__(self, job: str, after: int, *, with_text: bool = False) -> None:
+        """after: the Last-Event-ID; what came up to it is counted and not told again.
+
+        with_text: a window's event has its segments.
+        """
         self._job = job
         self._after = after
+        self._with_text = with_text
         self._last_sequence = 0
-        self._total = total
+        self._plan: Plan | None = None
         self._done: set[int] = set()
         self.is_over = False
 
@@ -51,17 +58,28 @@ class EventWriter:
             case "record":
                 return "accepted", {}
             case "plan":
-                plan = Plan.decode(stored.data)
-                self._total = len(plan.windows)
-                return "planned", {"duration_s": plan.duration_s, "total": self._total}
+                self._plan = Plan.decode(stored.data)
+                return "planned", {"duration_s": self._plan.duration_s, "total": len(self._plan.windows)}
             case "window" if index is not None:
                 self._done.add(index)
-                return "window", {"window": index, "done": len(self._done), "total": self._total}
+                return "window", self._window(index, stored.data)
             case "attempt" if index is not None:
                 return "attempt", _attempt(index, Attempt.decode(stored.data))
             case "state":
                 return self._state(JobState.decode(stored.data))
         return None
+
+    def _window(self, index: int, result: bytes) -> dict[str, Any]:
+        total = len(self._plan.windows) if self._plan else None
+        told = {"window": index, "done": len(self._done), "total": total}
+        if not self._with_text or not self._plan:
+            return told
+        segments = window_segments(WindowResult.decode(result), self._plan.windows[index])
+        return told | {
+            "segments": [
+                {"start": segment.start_s, "end": segment.end_s, "text": segment.text.strip()} for segment in segments
+            ]
+        }
 
     def _state(self, state: JobState) -> Event:
         self.is_over = state.state != "queued"
@@ -73,10 +91,37 @@ def _attempt(window: int, attempt: Attempt) -> dict[str, Any]:
     return {"window": window} | attempt.model_dump(mode="json", include={"attempts", "reason", "message", "retry_at"})
 
 
-async def job_events(gateway: Gateway, view: JobView, after: int, revoked: asyncio.Event) -> AsyncIterator[str]:
+class QueuePlace:
+    """How many jobs are before this one, told when it has changed; without an id, since it is no part of the story."""
+
+    def __init__(self, index: JobIndex, view: JobView) -> None:
+        self._index = index
+        self._view = view
+        self._told: int | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        return not self._view.done and not self._view.is_final
+
+    def write(self) -> str:
+        """ "" when it is no news."""
+        position = self._index.queue_position(self._view) if self.is_waiting else self._told
+        if position == self._told:
+            return ""
+        self._told = position
+        return f"event: queue\ndata: {json.dumps({'job': self._view.job, 'position': position})}\n\n"
+
+
+async def job_events(
+    gateway: Gateway, view: JobView, after: int, revoked: asyncio.Event, *, detail: bool = False
+) -> AsyncIterator[str]:
     """Ends after the final state, when the client's key is revoked, and when this process is to end: the client comes
-    back with its Last-Event-ID."""
-    writer = EventWriter(view.job, view.total, after)
+    back with its Last-Event-ID.
+
+    detail: windows come with their text, and the place in the queue is told.
+    """
+    writer = EventWriter(view.job, after, with_text=detail)
+    place = QueuePlace(gateway.index, view) if detail else None
     with gateway.feed.listen(view.job) as present:
         yield f"retry: {RECONNECT_MS}\n\n"
         for stored in await _history(gateway.jetstream, view):
@@ -84,9 +129,10 @@ async def job_events(gateway: Gateway, view: JobView, after: int, revoked: async
                 yield text
         while not writer.is_over and not revoked.is_set():
             if present.empty():
-                first = await race(
-                    present.wait(), gateway.draining.wait(), revoked.wait(), limit_s=gateway.settings.keep_alive_s
-                )
+                if place and (text := place.write()):
+                    yield text
+                limit_s = POSITION_S if place and place.is_waiting else gateway.settings.keep_alive_s
+                first = await race(present.wait(), gateway.draining.wait(), revoked.wait(), limit_s=limit_s)
                 if first in (1, 2):
                     return
                 if first is None:

@@ -14,6 +14,7 @@ from whisper_contracts import names
 from whisper_dispatcher.gateway import errors
 from whisper_dispatcher.gateway.directory import Clients, Models
 from whisper_dispatcher.gateway.feed import JobFeed
+from whisper_dispatcher.gateway.fleet import DepthHistory
 from whisper_dispatcher.gateway.quotas import RequestRates
 from whisper_dispatcher.gateway.settings import GatewaySettings
 from whisper_dispatcher.jetstream import topology
@@ -29,6 +30,7 @@ class Gateway:
         self.settings = settings
         self.index = JobIndex()
         self.feed = JobFeed(self.index)
+        self.depths = DepthHistory(self.index)
         self.clients = Clients()
         self.models = Models(settings.default_model_aliases)
         self.rates = RequestRates()
@@ -38,6 +40,7 @@ class Gateway:
         self._jetstream: JetStream | None = None
         self._tails: list[Tail] = []
         self._task: asyncio.Task[None] | None = None
+        self._sampling: asyncio.Task[None] | None = None
 
     @property
     def jetstream(self) -> JetStream:
@@ -55,10 +58,10 @@ class Gateway:
         self._task = asyncio.create_task(self._connect(), name="connect")
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
+        for task in filter(None, (self._task, self._sampling)):
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._task
+                await task
         for tail in self._tails:
             await tail.stop()
         if self._jetstream:
@@ -78,6 +81,7 @@ class Gateway:
             tail(names.JOURNAL_STREAM, names.JOB_SUBJECTS, self.feed.apply),
         ]
         await asyncio.gather(*(tail.start() for tail in self._tails))
+        self._sampling = asyncio.create_task(self.depths.run(), name="depths")
         log.info("ready", models=[model.name for model in self.models.all()])
 
 

@@ -77,10 +77,11 @@ async def get_result(
 
 
 @router.get("/{job}/events", summary="A job's events, as they come")
-async def get_events(request: Request, job: str) -> Response:
+async def get_events(request: Request, job: str, detail: bool = False) -> Response:
     """Server-sent events: accepted, planned, window, attempt, requeued, completed, failed, cancelled.
 
     Their id is a number that grows; `Last-Event-ID` resumes after it. 204 when nothing more will come.
+    `detail=true`: `window` has the `segments` it adds, and `queue` tells the `position` whenever it changes.
     """
     gateway = gateway_of(request)
     client = authenticate(gateway, request)
@@ -90,7 +91,7 @@ async def get_events(request: Request, job: str) -> Response:
     if view.is_final and after >= view.state_sequence:
         return Response(status_code=204)
     revoked = gateway.clients.revocation(client.client)
-    return sse.event_stream(job_events(gateway, view, after, revoked), job)
+    return sse.event_stream(job_events(gateway, view, after, revoked, detail=detail), job)
 
 
 @router.delete("/{job}", summary="Cancel a running job, or erase a finished one")

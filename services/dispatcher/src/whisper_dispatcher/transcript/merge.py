@@ -41,8 +41,8 @@ def merge(plan: Plan, results: Mapping[int, WindowResult]) -> Transcript:
     for index, span in enumerate(plan.windows):
         if index not in results:
             continue
-        spoken = _without_loops(results[index].segments)
-        segments += _placed(spoken, span)
+        spoken = window_segments(results[index], span)
+        segments += spoken
         text = _appended(text, " ".join("".join(segment.text for segment in spoken).split()))
     return Transcript(
         language=_language(results.values()),
@@ -50,6 +50,11 @@ def merge(plan: Plan, results: Mapping[int, WindowResult]) -> Transcript:
         segments=tuple(segments),
         text=text,
     )
+
+
+def window_segments(result: WindowResult, span: WindowSpan) -> list[TranscriptSegment]:
+    """What one window adds to the transcript, whatever the others hold."""
+    return _placed(_without_loops(result.segments), span)
 
 
 def ready_prefix(plan: Plan, results: Mapping[int, WindowResult]) -> int:

@@ -1,0 +1,60 @@
+// The way of a job through the service: sent until it is accepted, then followed until it is over.
+
+import { ApiError } from "./api.js";
+import { pause, Turns } from "./turns.js";
+
+const uploads = new Turns(2);
+const streams = new Turns(3);
+const LONGEST_PAUSE_S = 15;
+
+export async function travel(api, job, options) {
+  if (!job.isAccepted) await uploads.run(() => send(api, job, options));
+  if (job.isAccepted && !job.isFinal) await streams.run(() => follow(api, job));
+}
+
+/** Busy answers and lost ones are sent again with the same key, so that there is one job whatever happens. */
+async function send(api, job, options) {
+  const { signal } = job.leaving;
+  const key = randomKey();
+  while (!signal.aborted && !job.isAccepted) {
+    job.update({ phase: "uploading", sent: 0, retryInS: null });
+    try {
+      const onProgress = (sent) => job.update({ sent });
+      job.takeApi(await api.upload(job.file, options, key, { onProgress, signal }));
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof ApiError)) throw error;
+      if (!error.canRetry) return job.update({ phase: "refused", problem: error });
+      job.update({ retryInS: error.retryAfterS });
+      await pause(error.retryAfterS, signal);
+    }
+  }
+}
+
+async function follow(api, job) {
+  const { signal } = job.leaving;
+  let delayS = 1;
+  while (!signal.aborted && !job.isFinal) {
+    try {
+      for await (const event of api.events(job.id, job.lastEventId, signal)) {
+        delayS = 1;
+        job.takeEvent(event);
+      }
+      if (!job.isFinal) job.takeApi(await api.job(job.id));
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 404) return void job.dispatchEvent(new Event("gone"));
+      if (!error.canRetry) return job.update({ problem: error });
+      job.update({ isOffline: true });
+    }
+    if (!job.isFinal) await pause(delayS, signal);
+    delayS = Math.min(delayS * 2, LONGEST_PAUSE_S);
+  }
+}
+
+/** crypto.randomUUID is missing on pages that come over plain http. */
+function randomKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,49 @@
+// The microphone: one recording at a time, which becomes a file like any other.
+
+const KINDS = [
+  ["audio/webm;codecs=opus", "webm"],
+  ["audio/mp4", "m4a"],
+  ["audio/ogg;codecs=opus", "ogg"],
+];
+
+export const canRecord = () => Boolean(navigator.mediaDevices?.getUserMedia && window.MediaRecorder);
+
+export class Recorder {
+  #media = null;
+  #startedAt = 0;
+
+  get isRunning() {
+    return this.#media !== null;
+  }
+
+  get seconds() {
+    return (performance.now() - this.#startedAt) / 1000;
+  }
+
+  /** Rejects when the microphone is missing or not allowed. */
+  async start() {
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+    const [mimeType] = KINDS.find(([kind]) => MediaRecorder.isTypeSupported(kind)) ?? [];
+    this.#media = new MediaRecorder(stream, { mimeType });
+    this.#startedAt = performance.now();
+    this.#media.start();
+  }
+
+  /** The recording, or null when there is none; the microphone is let go of. */
+  async stop() {
+    const media = this.#media;
+    if (media === null) return null;
+    this.#media = null;
+    const data = new Promise((resolve) => (media.ondataavailable = (event) => resolve(event.data)));
+    media.stop();
+    for (const track of media.stream.getTracks()) track.stop();
+    return asFile(await data);
+  }
+}
+
+function asFile(blob) {
+  const kind = blob.type.split(";")[0];
+  const [, ending] = KINDS.find(([known]) => known.startsWith(kind)) ?? KINDS[0];
+  const stamp = new Date().toISOString().slice(0, 19).replace("T", "-").replaceAll(":", "");
+  return new File([blob], `recording-${stamp}.${ending}`, { type: kind });
+}

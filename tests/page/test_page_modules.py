@@ -1,0 +1,111 @@
+"""The page's modules by themselves, in the browser that runs them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route
+
+from whisper_dispatcher.gateway.page_routes import FOLDER, files
+from whisper_dispatcher.transcript.languages import NAMES
+
+SOURCES = "\n".join(path.read_text() for path in FOLDER.glob("*.js") if not path.name.startswith("words_"))
+STREAM = 'retry: 1000\n\n: keep-alive\n\nid: 7\nevent: window\ndata: {"a":"ä: ö"}\n\nevent: queue\r\ndata: {"a":\r\ndata: 2}\r\n\r\ndata: 3\n'
+EVENTS = [{"id": "7", "name": "window", "data": {"a": "ä: ö"}}, {"id": None, "name": "queue", "data": {"a": 2}}]
+
+
+def answered(route: Route) -> None:
+    name = route.request.url.rpartition("/")[2]
+    file = files().get(name)
+    # An empty page at /, so that nothing but the module asked for runs.
+    route.fulfill(body=file.body if file else "<!doctype html>", content_type=file.media_type if file else "text/html")
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """On the page's address, without a service behind it."""
+    with browser.new_context() as context:
+        context.route("**/*", answered)
+        page = context.new_page()
+        page.goto("http://page.test/")
+        yield page
+
+
+def imported(page: Page, module: str, script: str) -> Any:
+    """What an expression makes of one of the page's modules, named `it`."""
+    return page.evaluate(f"async () => {{ const it = await import('/page/{module}'); return {script}; }}")
+
+
+@pytest.fixture
+def catalogues(page: Page) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = imported(page, "i18n.js", "it.CATALOGUES")
+    return found
+
+
+def test_every_sentence_is_there_in_every_language_with_the_same_values(
+    catalogues: dict[str, dict[str, Any]],
+) -> None:
+    english, russian = catalogues["en"], catalogues["ru"]
+    assert english.keys() == russian.keys()
+    for key, entry in english.items():
+        values = {language: set(re.findall(r"{\w+}", json.dumps(each[key]))) for language, each in catalogues.items()}
+        assert values["en"] == values["ru"], key
+        assert isinstance(entry, str) == isinstance(russian[key], str), key
+        if not isinstance(entry, str):
+            assert (set(entry), set(russian[key])) == ({"one", "other"}, {"one", "few", "many", "other"})
+
+
+def test_every_sentence_that_is_used_is_there_and_none_is_there_for_nothing(
+    catalogues: dict[str, dict[str, Any]],
+) -> None:
+    page = (FOLDER / "index.html").read_text()
+    named = set(re.findall(r'data-t="(\w+)"', page)) | set(re.findall(r'\bt\("(\w+)"', SOURCES))
+    known = {key for key in catalogues["en"] if not key.startswith("error.")}
+    assert named - known == set()
+    assert {key for key in known if f'"{key}"' not in SOURCES + page} == set()
+
+
+def test_russian_counts_jobs_as_russian_does(page: Page) -> None:
+    said = imported(
+        page, "i18n.js", "(it.chooseLanguage('ru'), [1, 3, 5, 21].map((count) => it.t('queued', { count })))"
+    )
+    assert [sentence.split()[-1] for sentence in said] == ["задание", "задания", "заданий", "задание"]
+
+
+def test_events_are_read_wherever_the_network_cuts_them(page: Page) -> None:
+    for cut in range(len(STREAM) + 1):
+        pieces = json.dumps([STREAM[:cut], STREAM[cut:]])
+        script = f"((parser) => {pieces}.flatMap((piece) => parser.push(piece)))(new it.EventParser())"
+        assert imported(page, "sse.js", script) == EVENTS, cut
+
+
+def test_the_page_offers_the_languages_of_whisper(page: Page) -> None:
+    assert imported(page, "languages.js", "it.WHISPER_LANGUAGES") == list(NAMES)
+
+
+def test_no_more_work_than_allowed_runs_at_once_and_all_of_it_runs(page: Page) -> None:
+    script = """(async () => {
+      const turns = new it.Turns(2);
+      let [now, most] = [0, 0];
+      const work = async (n) => {
+        most = Math.max(most, (now += 1));
+        await it.pause(0.01, new AbortController().signal);
+        now -= 1;
+        if (n === 1) throw new Error("one fails");
+        return n;
+      };
+      const all = await Promise.allSettled([0, 1, 2, 3, 4].map((n) => turns.run(() => work(n))));
+      return [most, all.map(({ value }) => value ?? null)];
+    })()"""
+    assert imported(page, "turns.js", f"await {script}") == [2, [0, None, 2, 3, 4]]
+
+
+def test_the_plot_goes_from_the_first_sample_to_the_last_and_as_high_as_the_deepest(page: Page) -> None:
+    history = [{"at": 100, "windows": 0}, {"at": 110, "windows": 4}, {"at": 120, "windows": 2}]
+    assert imported(page, "fleet.js", f"it.points({history}, 4)") == "0.0,120.0 300.0,0.0 600.0,60.0"
+    assert imported(page, "fleet.js", f"it.points({history[:1]}, 0)") == "0.0,120.0"
+    assert imported(page, "fleet.js", "it.points([], -Infinity)") == ""

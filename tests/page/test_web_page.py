@@ -1,0 +1,304 @@
+"""The web page in a real Chromium, in front of the whole pipeline, on real speech."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from page_harness import TALK, Open, Visit, halted, sentences, state, talk, text
+from playwright.sync_api import Route, expect
+from up_harness import Up, spoken, until
+
+from whisper_models.bundled import sample_path
+
+SERIOUS = {"serious", "critical"}
+PHONE = {"width": 360, "height": 740}
+
+
+def test_a_dropped_recording_becomes_its_words(visit: Open) -> None:
+    tab = visit()
+    card = tab.drop("dropped.ogg", sample_path("voice-note.ogg").read_bytes())
+    expect(state(card)).to_have_text("Done")
+    assert text(card) == spoken("voice-note.ogg")
+    tab.draw("done")
+    assert tab.complaints == []
+
+
+def test_the_key_is_kept_by_the_tab_alone(visit: Open) -> None:
+    tab = visit()
+    tab.page.reload()
+    expect(tab.page.locator("#workspace")).to_be_visible()
+    other = tab.page.context.new_page()
+    other.goto(tab.url)
+    expect(other.locator("#sign-in")).to_be_visible()
+    expect(other.locator("#key")).to_be_focused()
+    tab.page.get_by_role("button", name="Sign out").click()
+    tab.page.reload()
+    expect(tab.page.locator("#sign-in")).to_be_visible()
+
+
+@pytest.mark.parametrize("key", ["wrong", "неверный"])
+def test_a_wrong_key_is_refused_in_words(visit: Open, key: str) -> None:
+    tab = visit(is_signed_in=False)
+    tab.draw("sign-in")
+    tab.sign_in(key)
+    expect(tab.page.get_by_role("alert").first).to_have_text("The API key is wrong or was revoked.")
+    expect(tab.page.locator("#workspace")).to_be_hidden()
+    tab.draw("wrong-key")
+
+
+def test_what_is_no_audio_fails_in_words(visit: Open) -> None:
+    tab = visit()
+    card = tab.send("letter.txt", b"Dear Sir or Madam, this is no sound at all.")
+    expect(state(card)).to_have_text("Failed")
+    expect(card.locator(".problem")).to_have_text("The file is no audio that can be read. Send another one.")
+    tab.draw("failed")
+
+
+def test_a_failed_job_is_tried_again(visit: Open, up: Up) -> None:
+    tab = visit()
+    card = tab.send("silent.mp4", sample_path("silent-video.mp4").read_bytes())
+    expect(card.locator(".problem")).to_have_text("The file has no sound in it.")
+    with halted(up.part("whisper_dispatcher.planner")):
+        tab.button(card, "Try again").click()
+        expect(state(card)).to_have_text("In the queue, next")
+        expect(card.locator(".problem")).to_be_empty()
+    expect(state(card)).to_have_text("Failed")
+
+
+def test_an_empty_file_is_not_accepted_and_leaves_without_a_trace(visit: Open) -> None:
+    tab = visit()
+    card = tab.send("empty.wav", b"")
+    expect(state(card)).to_have_text("Not accepted")
+    expect(card.locator(".problem")).to_have_text("The file is empty.")
+    tab.button(card, "Delete").click()
+    expect(card).to_have_count(0)
+
+
+def test_a_click_on_a_sentence_plays_it_and_marks_it(visit: Open) -> None:
+    tab = visit()
+    card = tab.send("seek.mp3", talk(20))
+    expect(state(card)).to_have_text("Done")
+    chosen = sentences(card).nth(1)
+    chosen.click()
+    expect(chosen).to_have_attribute("aria-current", "true")
+    expect(card.locator("[aria-current]")).to_have_count(1)
+    player = card.locator("audio")
+    begin_s = player.evaluate("(audio) => audio.currentTime")
+    assert begin_s > 1
+    expect(player).to_have_js_property("paused", False)
+    tab.draw("playing")
+    sentences(card).first.click()
+    expect(sentences(card).first).to_have_attribute("aria-current", "true")
+    assert player.evaluate("(audio) => audio.currentTime") < begin_s
+
+
+def test_arrow_keys_move_between_sentences_and_tab_leaves_them(visit: Open) -> None:
+    tab = visit()
+    card = tab.send_sample("message.mp3", "keys.mp3")
+    expect(state(card)).to_have_text("Done")
+    sentences(card).first.focus()
+    tab.page.keyboard.press("ArrowRight")
+    expect(sentences(card).nth(1)).to_be_focused()
+    tab.page.keyboard.press("Enter")
+    expect(sentences(card).nth(1)).to_have_attribute("aria-current", "true")
+    tab.page.keyboard.press("End")
+    expect(sentences(card).last).to_be_focused()
+    assert card.locator('.sentence[tabindex="0"]').count() == 1
+
+
+def test_the_text_is_downloaded_in_every_format(visit: Open, tmp_path: Path) -> None:
+    tab = visit()
+    card = tab.send_sample("voice-note.ogg", "a.note.ogg")
+    for button in ("TXT", "SRT", "VTT", "JSON"):
+        with tab.page.expect_download() as download:
+            tab.button(card, f"Download {button}").click()
+        download.value.save_as(tmp_path / download.value.suggested_filename)
+    saved = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert saved.keys() == {"a.note.txt", "a.note.srt", "a.note.vtt", "a.note.json"}
+    assert saved["a.note.txt"] == spoken("voice-note.ogg") + "\n"
+    assert saved["a.note.srt"].startswith("1\n00:00:0")
+    assert saved["a.note.vtt"].startswith("WEBVTT\n")
+    assert json.loads(saved["a.note.json"])["segments"]
+
+
+def test_the_text_is_copied(visit: Open) -> None:
+    tab = visit(permissions=["clipboard-read", "clipboard-write"])
+    card = tab.send_sample("note.webm", "copied.webm")
+    tab.button(card, "Copy").click()
+    expect(tab.button(card, "Copied")).to_be_visible()
+    assert tab.page.evaluate("() => navigator.clipboard.readText()") == spoken("note.webm")
+
+
+def test_text_appears_as_windows_finish_and_a_reload_goes_on(visit: Open, up: Up) -> None:
+    tab = visit()
+    worker = up.part("whisper_dispatcher.worker")
+    with halted(worker):
+        card = tab.send("long.mp3", talk(60))
+        expect(state(card)).to_have_text(re.compile(r"Transcribing, 0 of \d parts done"))
+    with up.client() as client:
+        until(lambda: client.get("/v1/jobs?limit=1").json()["data"][0]["windows"]["done"] > 0, 60)
+    with halted(worker):
+        sentences(card).first.wait_for()
+        expect(state(card)).to_have_text(re.compile(r"Transcribing, [1-9] of \d parts done"))
+        tab.draw("running")
+        tab.page.reload()
+        sentences(card).first.wait_for()
+        expect(state(card)).to_have_text(re.compile(r"Transcribing, [1-9] of \d parts done"))
+        begun = text(card)
+    expect(state(card)).to_have_text("Done")
+    whole = text(card)
+    assert whole.startswith(begun[:20]) and len(begun) < len(whole)
+    # The last word may be cut in two.
+    assert spoken(TALK).startswith(whole.rpartition(" ")[0])
+
+
+def test_after_a_reload_the_recording_is_chosen_again_to_hear_it(visit: Open) -> None:
+    tab = visit()
+    card = tab.send_sample("voice-note.ogg", "again.ogg")
+    expect(state(card)).to_have_text("Done")
+    tab.page.reload()
+    tab.button(card, "Show text").click()
+    with tab.page.expect_file_chooser() as chooser:
+        sentences(card).first.click()
+    chooser.value.set_files(sample_path("voice-note.ogg"))
+    expect(sentences(card).first).to_have_attribute("aria-current", "true")
+
+
+def test_places_in_the_queue_are_told_and_a_job_is_cancelled(visit: Open, up: Up) -> None:
+    tab = visit()
+    with halted(up.part("whisper_dispatcher.worker")):
+        first = tab.send_sample("voice-note.ogg", "first.ogg")
+        expect(state(first)).to_have_text(re.compile("Transcribing|next"))
+        second = tab.send_sample("note.flac", "second.flac")
+        expect(state(second)).to_have_text("In the queue, 1 job before it")
+        tab.draw("queued")
+        tab.button(first, "Cancel").click()
+        expect(state(first)).to_have_text("Cancelled")
+        expect(state(second)).to_have_text(re.compile("Transcribing|next"))
+    expect(state(second)).to_have_text("Done")
+
+
+def test_a_busy_service_and_a_lost_connection_are_tried_again(visit: Open) -> None:
+    tab = visit()
+    lost: list[str] = []
+
+    def lose_the_first(route: Route) -> None:
+        kind = route.request.url.partition("?")[0].rpartition("/")[2]
+        if kind in lost or (kind == "jobs" and route.request.method != "POST"):
+            return route.continue_()
+        lost.append(kind)
+        if kind == "events":
+            return route.abort()
+        busy = {"error": {"message": "The queue is full.", "code": "queue_full"}}
+        return route.fulfill(status=429, json=busy, headers={"Retry-After": "2", "x-should-retry": "true"})
+
+    tab.page.route(re.compile(r"/v1/jobs$|/events"), lose_the_first)
+    card = tab.send_sample("note.flac", "busy.flac")
+    expect(state(card)).to_have_text("The service is busy; trying again in 2 s")
+    expect(state(card)).to_have_text("Connection lost; trying again")
+    expect(state(card)).to_have_text("Done")
+    assert text(card) == spoken("note.flac")
+
+
+def test_a_deleted_job_is_gone_from_the_service(visit: Open, up: Up) -> None:
+    tab = visit()
+    card = tab.send_sample("note.flac", "secret.flac")
+    expect(state(card)).to_have_text("Done")
+    tab.page.on("dialog", lambda dialog: dialog.accept())
+    tab.button(card, "Delete").click()
+    expect(card).to_have_count(0)
+    expect(tab.page.get_by_role("status")).to_have_text("secret.flac deleted")
+    with up.client() as client:
+        assert "secret.flac" not in client.get("/v1/jobs?limit=100").text
+
+
+def test_what_is_said_into_the_microphone_becomes_text(visit: Open) -> None:
+    tab = visit(permissions=["microphone"])
+    tab.page.get_by_role("button", name="Record").click()
+    stop = tab.page.get_by_role("button", name=re.compile("Stop and send"))
+    expect(stop).to_have_text("Stop and send (0:04)")
+    tab.draw("recording")
+    stop.click()
+    card = tab.page.get_by_role("listitem").first
+    expect(state(card)).to_have_text("Done")
+    assert "hello world" in text(card)
+    assert card.locator("h3").inner_text().startswith("recording-")
+
+
+def test_the_page_speaks_the_browsers_language_until_another_is_chosen(visit: Open) -> None:
+    tab = visit(locale="ru-RU")
+    expect(tab.page.get_by_role("heading", name="Ваши записи")).to_be_visible()
+    card = tab.send_sample("note.flac", "russian.flac")
+    expect(state(card)).to_have_text("Готово")
+    tab.draw("russian")
+    tab.page.locator("#language").select_option("en")
+    expect(state(card)).to_have_text("Done")
+    tab.page.reload()
+    expect(tab.page.get_by_role("heading", name="Your recordings")).to_be_visible()
+    assert tab.page.locator("html").get_attribute("lang") == "en"
+
+
+def test_an_operator_sees_the_fleet_and_tries_a_strangers_job_again(visit: Open, up: Up) -> None:
+    stranger = visit(is_signed_in=False)
+    stranger.sign_in(up.command("clients", "create", "stranger").stdout.strip())
+    card = stranger.send("stranger.txt", b"no sound")
+    expect(state(card)).to_have_text("Failed")
+    expect(stranger.page.locator("#fleet")).to_be_hidden()
+    operator = visit(bypass_csp=True)
+    fleet = operator.page.locator("#fleet")
+    fleet.locator("summary").click()
+    letter = fleet.get_by_role("listitem").filter(has_text="stranger.txt")
+    expect(letter).to_contain_text("The file is no audio that can be read.")
+    expect(fleet.get_by_role("img")).to_have_attribute("aria-label", re.compile("Parts left over the last hour"))
+    assert found_by_axe(operator, "fleet") == []
+    fleet.evaluate("(it) => it.scrollIntoView()")
+    operator.draw("fleet")
+    with halted(up.part("whisper_dispatcher.planner")):
+        operator.button(letter, "Try again: stranger.txt").click()
+        expect(letter).to_have_count(0)
+        expect(fleet.locator("#fleet-now")).to_contain_text("Jobs in the queue: 1")
+    assert operator.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_state_has_a_serious_accessibility_problem(visit: Open, scheme: str) -> None:
+    # The checker is put into the page, which the page's own policy forbids.
+    tab = visit(is_signed_in=False, color_scheme=scheme, bypass_csp=True)
+    problems = found_by_axe(tab, "signed out")
+    tab.sign_in("wrong")
+    tab.page.get_by_text("The API key is wrong").wait_for()
+    problems += found_by_axe(tab, "wrong key")
+    tab.sign_in()
+    done, failed = tab.send_sample("note.flac", f"{scheme}.flac"), tab.send(f"{scheme}.txt", b"no sound")
+    expect(state(done)).to_have_text("Done")
+    expect(state(failed)).to_have_text("Failed")
+    sentences(done).first.click()
+    problems += found_by_axe(tab, "done and failed")
+    tab.draw(f"list-{scheme}")
+    assert problems == []
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(visit: Open) -> None:
+    tab = visit(viewport=PHONE, has_touch=True, is_mobile=True)
+    card = tab.send_sample("note.flac", "a-recording-with-a-name-that-does-not-fit-on-the-screen-of-a-phone.flac")
+    expect(state(card)).to_have_text("Done")
+    tab.draw("phone")
+    assert tab.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+    heights = card.get_by_role("button").evaluate_all(
+        "(all) => all.filter((b) => b.className !== 'sentence').map((b) => b.offsetHeight)"
+    )
+    assert all(height == 0 or height >= 44 for height in heights)
+
+
+def found_by_axe(tab: Visit, where: str) -> list[str]:
+    answer = Axe().run(tab.page)
+    return [
+        f"{where}: {violation['id']}: {node['html']}"
+        for violation in answer.response["violations"]
+        if violation["impact"] in SERIOUS
+        for node in violation["nodes"]
+    ]

@@ -1,0 +1,22 @@
+"""Programs of the distribution that tests drive."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+REQUIRED = "WHISPERFLEET_REQUIRE_PROGRAMS"
+"""Set where a missing program is an error, as in .ci/run."""
+
+
+def program(name: str) -> str:
+    """Its path; where it is missing the test is skipped, or fails."""
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    if found:
+        return found
+    missing = f"{name} is missing; install it with `apt-get install {name}`"
+    if os.environ.get(REQUIRED):
+        pytest.fail(missing)
+    pytest.skip(missing)
