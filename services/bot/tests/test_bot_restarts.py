@@ -102,7 +102,9 @@ def test_killed_in_any_phase_the_next_bot_answers_once(fleet: Fleet, bot: Bots, 
     for chat, message in sent:
         assert fleet.answer_to(chat, message, limit_s=60).text == WORDS
     orphans = [shown.chat for shown in telegram.messages.values() if shown.by_bot and is_status(shown)]
-    assert orphans == [100 + PHASES.index(("sendMessage", True))]
+    # The kill at one recording may come between Telegram's yes to another one's status message and our record of it.
+    assert 100 + PHASES.index(("sendMessage", True)) in orphans
+    assert len(orphans) == len(set(orphans))
 
 
 def test_a_drained_bot_leaves_its_work_to_the_next_at_once(fleet: Fleet, bot: Bots, tmp_path: Path) -> None:
