@@ -1,6 +1,7 @@
 """A strict Bot API server: it keeps what a chat shows and refuses what Telegram refuses, with Telegram's words.
 
-The server lives in the event loop that starts it; what people do may come from another thread. Faults are decided by the test, call by call.
+The server lives in the event loop that starts it; what people do and see may be asked from another thread,
+so lists are copied before they are walked through. Faults are decided by the test, call by call.
 """
 
 from __future__ import annotations
@@ -211,11 +212,11 @@ class FakeTelegram:
         }
 
     def replies_to(self, chat: int, message_id: int) -> list[Shown]:
-        found = [shown for shown in self.messages.values() if shown.chat == chat and shown.reply_to == message_id]
+        found = [shown for shown in list(self.messages.values()) if shown.chat == chat and shown.reply_to == message_id]
         return sorted(found, key=lambda shown: shown.message_id)
 
     def by_bot(self, chat: int) -> list[Shown]:
-        found = [shown for shown in self.messages.values() if shown.chat == chat and shown.by_bot]
+        found = [shown for shown in list(self.messages.values()) if shown.chat == chat and shown.by_bot]
         return sorted(found, key=lambda shown: shown.message_id)
 
     async def push_webhook(self, update: dict[str, Any], *, secret: str | None = None) -> int:
