@@ -1,4 +1,5 @@
-# Everything the project installs lives in .tools, .venv and the per-user cache; nothing needs root.
+# Everything the project installs lives in .tools, .venv and the per-user cache; nothing needs root. As root,
+# `make test` also installs the Celery tests' brokers from the distribution's packages.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -40,6 +41,7 @@ check: $(SETUP) ## Lint, types and import rules
 
 test: check ## Pass everything that needs no cluster
 	@$(BIN)/whisperfleet install-tools
+	@clients/python/tests/install-brokers
 	@$(BIN)/python -m pytest -n $(or $(TEST_WORKERS),4)
 
 cluster-up: $(SETUP) ## Have a Kubernetes cluster to test on; options in ARGS="--provider node"

@@ -15,10 +15,11 @@ from typing import Any
 from bench import servers
 from whisper_contracts import names
 from whisper_dispatcher.jetstream.connection import Stored
-from whisper_dispatcher.local.commands import HOST, Speech
+from whisper_dispatcher.local.commands import Speech
 from whisper_dispatcher.local.data_folder import DataFolder, load_queue, open_folder
 from whisper_dispatcher.local.pipeline import Pipeline, choose_ports
 from whisper_dispatcher.local.tools import nats_server_path
+from whisper_dispatcher.loopback import HOST
 from whisper_dispatcher.worker.inference_form import multipart
 
 MODEL = "bench.en"

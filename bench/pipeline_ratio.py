@@ -13,7 +13,7 @@ from statistics import median
 
 from bench import audio, celery_app, celery_pipeline, fleet, servers
 from bench.figures import Measured, at_least
-from whisper_dispatcher.local.commands import free_port
+from whisper_dispatcher.loopback import free_port
 
 GOALS = (at_least("pipeline_ratio_celery", 2),)
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from bench.figures import NotRun
-from whisper_dispatcher.local.commands import HOST, free_port
 from whisper_dispatcher.local.tools import nats_server_path
+from whisper_dispatcher.loopback import HOST, free_port
 
 Durability = Literal["synced", "default"]
 """synced: on disk before it is acknowledged. default: what the server does when nobody says otherwise."""

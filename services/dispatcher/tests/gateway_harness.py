@@ -27,16 +27,11 @@ from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.clients import Quotas, create_client
 from whisper_dispatcher.jobs.index import JobIndex
+from whisper_dispatcher.loopback import free_port
 
 MODEL = "base.en"
 WINDOW_S = 10.0
 START_LIMIT_S = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class NatsServer:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import httpx
 import pytest
 
-from whisper_dispatcher.cli.api import Api, ApiFailed, connect, error_sentence, pause_before_retry_s
+from whisper_dispatcher.cli.api import connect
 from whisper_dispatcher.local import running
 from whisper_dispatcher.local.running import Running
+from whisperfleet.client import WhisperfleetError
 
 
 def silent(_: str) -> None: ...
@@ -34,7 +34,7 @@ class Gateway(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.answers: list[tuple[int, dict[str, object]]] = []
-        self.bodies: list[bytes] = []
+        self.retry_after = "0"
         self.keys: list[str | None] = []
 
     @property
@@ -45,16 +45,13 @@ class Gateway(HTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Gateway
 
-    def do_POST(self) -> None:
-        self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-        self.do_GET()
-
     def do_GET(self) -> None:
         self.server.keys.append(self.headers["X-API-Key"])
         status, body = self.server.answers.pop(0)
         payload = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(payload)))
+        self.send_header("Retry-After", self.server.retry_after)
         self.end_headers()
         self.wfile.write(payload)
 
@@ -72,55 +69,33 @@ def gateway() -> Iterator[Gateway]:
     server.server_close()
 
 
-def test_an_upload_arrives_whole_and_tells_how_far_it_is(gateway: Gateway, tmp_path: Path) -> None:
-    audio = tmp_path / "note.ogg"
-    audio.write_bytes(os.urandom(300_000))
-    gateway.answers = [(202, {"job": {"id": "abc"}})]
-    read: list[int] = []
-    with Api(gateway.url, "wf_k", silent) as api:
-        assert api.submit(audio, {"language": "en"}, read.append) == "abc"
-    assert audio.read_bytes() in gateway.bodies[0]
-    assert b'name="language"\r\n\r\nen' in gateway.bodies[0]
-    assert sum(read) == 300_000
-    assert gateway.keys == ["wf_k"]
-
-
 def test_a_refusal_is_told_in_the_gateways_own_words(gateway: Gateway) -> None:
     gateway.answers = [(404, {"error": {"message": "There is no job 'x' of this API key."}})]
     with (
-        Api(gateway.url, "k", silent) as api,
-        pytest.raises(ApiFailed, match=r"^There is no job 'x' of this API key\.$"),
+        connect(gateway.url, "k", silent) as client,
+        pytest.raises(WhisperfleetError, match=r"^There is no job 'x' of this API key\.$"),
     ):
-        api.get("/v1/jobs/x")
+        client.job("x")
 
 
-def test_a_full_queue_is_asked_again(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_is_asked_again_and_the_person_is_told(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("time.sleep", pauses.append)
+    gateway.retry_after = "2"
     gateway.answers = [(429, {"error": {"message": "The queue is full."}}), (200, {"data": []})]
     told: list[str] = []
-    with Api(gateway.url, "k", told.append) as api:
-        assert api.get("/v1/jobs") == {"data": []}
-    assert pauses == [1.0]
-    assert told == ["The queue is full. Trying again in 1 s."]
+    with connect(gateway.url, "k", told.append) as client:
+        assert client.jobs().data == ()
+    assert pauses == [2.0]
+    assert told == ["The queue is full. Trying again in 2 s."]
 
 
-def test_a_gateway_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with Api("http://127.0.0.1:1", "k", silent) as api, pytest.raises(ApiFailed, match="Nothing answers at http://127"):
-        api.get("/v1/jobs")
-
-
-@pytest.mark.parametrize(
-    ("status", "retry_after", "pause_s"),
-    [(429, "7", 7.0), (429, None, 1.0), (503, "0", 1.0), (429, "86400", 30.0), (400, "7", None), (500, None, None)],
-)
-def test_only_a_busy_gateway_is_asked_again(status: int, retry_after: str | None, pause_s: float | None) -> None:
-    assert pause_before_retry_s(status, retry_after) == pause_s
-
-
-def test_an_answer_that_is_no_error_object_is_still_a_sentence() -> None:
-    response = httpx.Response(502, text="<html>", request=httpx.Request("GET", "http://host/v1/jobs"))
-    assert error_sentence(response) == "http://host/v1/jobs answered 502 Bad Gateway."
+def test_a_gateway_that_is_not_there_is_named_at_once() -> None:
+    with (
+        connect("http://127.0.0.1:1", "k", silent) as client,
+        pytest.raises(WhisperfleetError, match=r"Nothing answers at http://127.*Start it with `whisperfleet up`"),
+    ):
+        client.jobs()
 
 
 def here(url: str) -> Running:
@@ -139,20 +114,20 @@ def here(url: str) -> Running:
 
 def test_the_local_key_is_sent_to_the_local_gateway(gateway: Gateway) -> None:
     running.note(here(gateway.url))
-    gateway.answers = [(200, {})]
-    with connect(None, None, silent) as api:
-        api.get("/v1/jobs")
+    gateway.answers = [(200, {"data": []})]
+    with connect(None, None, silent) as client:
+        client.jobs()
     assert gateway.keys == ["wf_local"]
 
 
 def test_the_local_key_is_sent_to_no_other_gateway() -> None:
     running.note(here("http://127.0.0.1:8000"))
-    with pytest.raises(ApiFailed, match=r"No API key for https://elsewhere\.example is known"):
+    with pytest.raises(WhisperfleetError, match=r"No API key for https://elsewhere\.example is known"):
         connect("https://elsewhere.example", None, silent)
 
 
 def test_without_a_gateway_the_sentence_says_how_to_get_one() -> None:
-    with pytest.raises(ApiFailed, match="Start one with `whisperfleet up`"):
+    with pytest.raises(WhisperfleetError, match="Start one with `whisperfleet up`"):
         connect(None, None, silent)
 
 

@@ -12,6 +12,7 @@ from whisper_dispatcher.cli import app
 from whisper_dispatcher.cli.clients import quota_text
 from whisper_dispatcher.cli.jobs import job_fields
 from whisper_dispatcher.cli.transcribe import progress_note, readable
+from whisperfleet.client import Job
 
 JOB: dict[str, Any] = {
     "id": "j1",
@@ -31,17 +32,17 @@ JOB: dict[str, Any] = {
 
 
 def test_progress_counts_windows() -> None:
-    assert progress_note(JOB) == "1 of 3 windows"
+    assert progress_note(Job.model_validate(JOB)) == "1 of 3 windows"
 
 
 def test_progress_before_the_plan_says_how_many_jobs_are_before() -> None:
     unplanned = JOB | {"windows": {"done": 0, "total": None}}
-    assert progress_note(unplanned | {"queue_position": 4}) == "4 jobs are before it"
-    assert progress_note(unplanned) == "is planned"
+    assert progress_note(Job.model_validate(unplanned | {"queue_position": 4})) == "4 jobs are before it"
+    assert progress_note(Job.model_validate(unplanned)) == "is planned"
 
 
 def test_fields_without_a_value_are_not_shown() -> None:
-    assert job_fields(JOB) == {
+    assert job_fields(Job.model_validate(JOB)) == {
         "job": "j1",
         "state": "running",
         "file": "note.ogg",
@@ -66,7 +67,7 @@ def test_quotas_are_told_in_words() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["up", "demo", "doctor", "install-tools", "transcribe", "gateway", "planner", "worker"]
+    ["up", "demo", "doctor", "install-tools", "transcribe", "gateway", "planner", "worker", "prepare"]
     + [f"jobs {verb}" for verb in ("list", "show", "result", "cancel")]
     + [f"dead-letters {verb}" for verb in ("list", "show", "requeue")]
     + [f"clients {verb}" for verb in ("create", "list", "revoke")],

@@ -69,6 +69,7 @@ async def test_another_clients_job_is_not_found(on: Stage) -> None:
         ("GET", "/events"),
         ("DELETE", ""),
         ("POST", "/requeue"),
+        ("POST", "/cancel"),
     ):
         answer = await on.http.request(method, f"/v1/jobs/{job}{path}", headers=stranger)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "job_not_found")
@@ -89,6 +90,20 @@ async def test_the_queue_position_counts_the_jobs_before(on: Stage) -> None:
     jobs = [await on.submit(bytes([65 + i])) for i in range(3)]
     positions = [(await on.http.get(f"/v1/jobs/{job}")).json()["queue_position"] for job in jobs]
     assert positions == [before, before + 1, before + 2]
+
+
+async def test_cancelling_twice_never_erases(on: Stage) -> None:
+    """A second DELETE, sent because the first answer was lost, would erase the job."""
+    on.stand_in.after_plan.clear()
+    job = await on.submit()
+    for _ in range(2):
+        answer = await on.http.post(f"/v1/jobs/{job}/cancel")
+        assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
+    on.stand_in.after_plan.set()
+    done = await on.submit(b"RIFF other")
+    await on.final(done)
+    assert (await on.http.post(f"/v1/jobs/{done}/cancel")).json()["state"] == "completed"
+    assert (await on.http.get(f"/v1/jobs/{done}/result")).json()["text"] == "Hello there."
 
 
 async def test_deleting_a_running_job_cancels_it(on: Stage) -> None:

@@ -133,6 +133,18 @@ async def test_a_job_that_is_delivered_again_while_it_is_held_runs_once(
     assert runs == [view.job]
 
 
+async def test_a_planner_without_a_free_place_drains_at_once(stage: Stage) -> None:
+    stage.settings = stage.settings.model_copy(update={"interactive_jobs": 1})
+    planner, running = await stage.start_planner()
+    view = await stage.submit(as_wav(tone(3.0)))
+    await until(lambda: view.job in planner.held)
+    async with asyncio.timeout(LIMIT_S):
+        await drain(planner, running)
+    await stage.start_planner()
+    await stage.start_worker()
+    assert await stage.final(view) == "completed"
+
+
 async def test_a_planner_that_drains_hands_its_jobs_to_the_next(stage: Stage) -> None:
     first, running = await stage.start_planner()
     view = await stage.submit(speech_like(phrases=9))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,11 +28,14 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
 def test_every_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name, value in (WORKER | {"WHISPERFLEET_SLOTS": "0", "WHISPERFLEET_THREADS": "many"}).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WHISPERFLEET_NATS_PASSWORD", "a secret")
     monkeypatch.delenv("WHISPERFLEET_MODEL")
     with pytest.raises(SystemExit) as stopped:
         WorkerSettings.load()
     assert stopped.value.code == 2
-    lines = capsys.readouterr().err.splitlines()
+    said = capsys.readouterr().err
+    assert "a secret" not in said
+    lines = said.splitlines()
     assert [line.split(":")[0] for line in lines] == [
         "WHISPERFLEET_MODEL",
         "WHISPERFLEET_SLOTS",
@@ -50,3 +56,11 @@ def test_a_planner_may_not_hold_no_jobs(monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_english_model_speaks_english(model: str, language: str, spoken: str) -> None:
     settings = WorkerSettings(model=model, language=language, model_path=Path("m"), whisper_server=Path("s"))
     assert settings.server_language == spoken
+
+
+def test_a_password_is_read_from_the_file_that_systemd_or_a_container_engine_puts_there(tmp_path: Path) -> None:
+    (tmp_path / "whisperfleet_nats_password").write_text("from a file\n")
+    program = "from whisper_dispatcher.settings import ProcessSettings; print(ProcessSettings.load().nats_password)"
+    environment = os.environ | {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout == "from a file\n"

@@ -25,7 +25,8 @@ from whisper_dispatcher.local.data_folder import (
     write_private,
 )
 from whisper_dispatcher.local.nats_server import ROLES
-from whisper_dispatcher.local.pipeline import StartFailed, choose_ports, model_record
+from whisper_dispatcher.local.pipeline import StartFailed, choose_ports
+from whisper_dispatcher.local.queue_setup import model_record
 from whisper_dispatcher.local.up import announcement, model_name
 
 PORTS = Ports(nats=1, http=2, planner_probe=3, worker_probe=4)

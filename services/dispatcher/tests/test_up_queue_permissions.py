@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from gateway_harness import free_port
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import topology
@@ -27,6 +26,7 @@ from whisper_dispatcher.local.nats_server import (
     syncs_every_write,
 )
 from whisper_dispatcher.local.tools import nats_server_path
+from whisper_dispatcher.loopback import free_port
 
 OWN, OTHER = "demo.en", "base.en"
 PASSWORDS: dict[Role, str] = {role: f"secret-of-{role}" for role in ROLES}

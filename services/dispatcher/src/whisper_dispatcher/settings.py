@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Self
@@ -15,10 +16,18 @@ from whisper_dispatcher.jetstream.connection import JetStream
 PREFIX = "WHISPERFLEET_"
 
 
-class ProcessSettings(BaseSettings):
-    """What every process needs. Field `nats_url` is read from WHISPERFLEET_NATS_URL, and so on."""
+def secret_folders() -> list[Path]:
+    """Where systemd and container engines put secrets, each a file named like the variable in small letters."""
+    folders = (Path(os.environ.get("CREDENTIALS_DIRECTORY", "/run/secrets")), Path("/run/secrets"))
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+class ProcessSettings(BaseSettings):
+    """What every process needs. Field `nats_url` is read from WHISPERFLEET_NATS_URL, and so on, else from a file
+    `whisperfleet_nats_url` in one of `secret_folders`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, secrets_dir=secret_folders())
 
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str | None = None
@@ -41,7 +50,9 @@ class ProcessSettings(BaseSettings):
         except ValidationError as error:
             for problem in error.errors():
                 variable = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
-                sys.stderr.write(f"{variable}: {problem['msg']} (got {problem['input']!r})\n")
+                # Of a variable that is missing, the input is all the others, passwords too.
+                given = "" if problem["type"] == "missing" else f" (got {problem['input']!r})"
+                sys.stderr.write(f"{variable}: {problem['msg']}{given}\n")
             sys.exit(2)
 
     def start_reporting(self, process: str) -> None:

@@ -9,6 +9,7 @@ from whisper_dispatcher.cli.dead_letters import app as dead_letters
 from whisper_dispatcher.cli.jobs import app as jobs
 from whisper_dispatcher.cli.laptop import demo, doctor, install_tools, up
 from whisper_dispatcher.cli.processes import gateway, planner, worker
+from whisper_dispatcher.cli.queue import prepare
 from whisper_dispatcher.cli.transcribe import transcribe
 
 app = typer.Typer(
@@ -22,7 +23,7 @@ app = typer.Typer(
 
 for command in (up, demo, doctor, install_tools, transcribe):
     app.command()(command)
-for process in (gateway, planner, worker):
+for process in (gateway, planner, worker, prepare):
     app.command(rich_help_panel="Processes of the cluster")(process)
 app.add_typer(jobs, name="jobs")
 app.add_typer(dead_letters, name="dead-letters")

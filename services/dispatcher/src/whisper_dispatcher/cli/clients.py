@@ -42,7 +42,7 @@ def create(
     allowed = tuple(model.strip() for model in models.split(",") if model.strip()) if models else None
     quotas = Quotas(requests_per_minute, jobs_in_flight, audio_seconds_per_day, allowed, operator)
     key = new_key()
-    record = _as_admin(lambda jetstream: register_key(jetstream, key, name, quotas))
+    record = as_admin(lambda jetstream: register_key(jetstream, key, name, quotas))
     typer.echo(key)
     typer.echo(f"Webhooks are signed with {record.webhook_secret}", err=True)
 
@@ -53,7 +53,7 @@ def show_all() -> None:
     from whisper_dispatcher.jobs.clients import list_clients
 
     table = listing("id", "name", "created (UTC)", "quotas")
-    for record in _as_admin(list_clients).values():
+    for record in as_admin(list_clients).values():
         created = datetime.fromtimestamp(record.created_at, UTC).strftime("%Y-%m-%d %H:%M")
         table.add_row(record.client, record.name, created, quota_text(record))
     consoles()[0].print(table)
@@ -64,7 +64,7 @@ def revoke(client: Annotated[str, typer.Argument(help="Its id, or its name if on
     """Take a client's key away; it stops working at once. Its jobs stay."""
     from whisper_dispatcher.jobs.clients import revoke_client
 
-    record = _as_admin(lambda jetstream: revoke_client(jetstream, client))
+    record = as_admin(lambda jetstream: revoke_client(jetstream, client))
     typer.echo(f"The key of {record.name} ({record.client}) no longer works.")
 
 
@@ -79,7 +79,7 @@ def quota_text(record: ClientRecord) -> str:
     return "; ".join(part for part in parts if part) or "none"
 
 
-def _as_admin(work: Callable[[JetStream], Awaitable[T]]) -> T:
+def as_admin(work: Callable[[JetStream], Awaitable[T]]) -> T:
     from whisper_dispatcher.jetstream.errors import QueueUnavailable
     from whisper_dispatcher.jobs.clients import AmbiguousClient, NoSuchClient
 

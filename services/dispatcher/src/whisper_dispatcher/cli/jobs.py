@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from whisper_dispatcher.cli.api import Api, ApiFailed, Key, Url, connect
+from whisper_dispatcher.cli.api import Key, Url, connect
 from whisper_dispatcher.cli.sentences import consoles, failed, listing, say, told
-from whisper_dispatcher.cli.transcribe import FINAL, Format, readable
+from whisper_dispatcher.cli.transcribe import Format, readable
+from whisperfleet.client import Client, WhisperfleetError
+from whisperfleet.client import Job as JobView
 
 app = typer.Typer(help="Jobs of this API key.", no_args_is_help=True)
 
 Job = Annotated[str, typer.Argument(help="The job's id.")]
 
 
-def open_api(url: str | None, key: str | None) -> Api:
+def open_api(url: str | None, key: str | None) -> Client:
     return connect(url, key, say)
 
 
@@ -28,19 +30,19 @@ def show_all(
     key: Key = None,
 ) -> None:
     """List jobs, newest first."""
-    with told(ApiFailed), open_api(url, key) as api:
-        jobs = api.get("/v1/jobs", limit=limit)["data"]
+    with told(WhisperfleetError), open_api(url, key) as client:
+        jobs = client.jobs(limit=limit).data
     table = listing("job", "state", "file", "created (UTC)", "windows")
     for job in jobs:
-        table.add_row(job["id"], job["state"], job["filename"], moment(job["created_at"]), windows_text(job))
+        table.add_row(job.id, job.state, job.filename, moment(job.created_at), windows_text(job))
     consoles()[0].print(table)
 
 
 @app.command("show")
 def show(job: Job, url: Url = None, key: Key = None) -> None:
     """Show one job."""
-    with told(ApiFailed), open_api(url, key) as api:
-        found = api.get(f"/v1/jobs/{job}")
+    with told(WhisperfleetError), open_api(url, key) as client:
+        found = client.job(job)
     print_fields(job_fields(found))
 
 
@@ -52,39 +54,38 @@ def result(
     key: Key = None,
 ) -> None:
     """Print the transcript of a completed job."""
-    with told(ApiFailed), open_api(url, key) as api:
-        text = api.get_text(f"/v1/jobs/{job}/result", format=str(format))
+    with told(WhisperfleetError), open_api(url, key) as client:
+        text = client.result(job, format.value)
     typer.echo(readable(text, is_terminal=consoles()[0].is_terminal))
 
 
 @app.command("cancel")
 def cancel(job: Job, url: Url = None, key: Key = None) -> None:
     """Stop a job; a running window is broken off."""
-    with told(ApiFailed), open_api(url, key) as api:
-        state = api.get(f"/v1/jobs/{job}")["state"]
-        if state in FINAL:  # the API would erase it
-            raise failed(f"Job {job} is {state} already; there is nothing to cancel.")
-        api.delete(f"/v1/jobs/{job}")
-        state = api.get(f"/v1/jobs/{job}")["state"]
+    with told(WhisperfleetError), open_api(url, key) as client:
+        before = client.job(job)
+        if before.is_final:
+            raise failed(f"Job {job} is {before.state} already; there is nothing to cancel.")
+        state = client.cancel(job).state
     typer.echo(f"Job {job} is {state}.")
 
 
-def job_fields(job: dict[str, Any]) -> dict[str, str]:
+def job_fields(job: JobView) -> dict[str, str]:
     """What is known, in words; what is not is left out."""
     fields = {
-        "job": job["id"],
-        "state": job["state"],
-        "file": job["filename"],
-        "model": job["model"],
-        "class": job["class"],
-        "length": f"{job['duration_s']:.1f} s" if job["duration_s"] is not None else "",
+        "job": job.id,
+        "state": job.state,
+        "file": job.filename,
+        "model": job.model,
+        "class": job.class_,
+        "length": f"{job.duration_s:.1f} s" if job.duration_s is not None else "",
         "windows": windows_text(job),
-        "before it": str(job["queue_position"]) if job["queue_position"] else "",
-        "failed attempts": str(job["attempts"]) if job["attempts"] else "",
-        "created (UTC)": moment(job["created_at"]),
-        "finished (UTC)": moment(job["finished_at"]),
-        "reason": job["reason"],
-        "message": job["message"],
+        "before it": str(job.queue_position) if job.queue_position else "",
+        "failed attempts": str(job.attempts) if job.attempts else "",
+        "created (UTC)": moment(job.created_at),
+        "finished (UTC)": moment(job.finished_at),
+        "reason": job.reason,
+        "message": job.message,
     }
     return {name: value for name, value in fields.items() if value}
 
@@ -96,9 +97,8 @@ def print_fields(fields: dict[str, str]) -> None:
     consoles()[0].print(table)
 
 
-def windows_text(job: dict[str, Any]) -> str:
-    windows = job["windows"]
-    return "" if windows["total"] is None else f"{windows['done']} of {windows['total']}"
+def windows_text(job: JobView) -> str:
+    return "" if job.windows.total is None else f"{job.windows.done} of {job.windows.total}"
 
 
 def moment(at: float | None) -> str:

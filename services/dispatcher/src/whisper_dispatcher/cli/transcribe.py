@@ -7,18 +7,18 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from whisper_dispatcher.cli.api import Api, ApiFailed, Key, Url, connect
+from whisper_dispatcher.cli.api import Key, Url, connect
 from whisper_dispatcher.cli.sentences import consoles, failed, say, told
+from whisperfleet.client import Client, Job, Options, WhisperfleetError
 
 POLL_S = 0.3
 SLOWEST_POLL_S = 2.0
-FINAL = {"completed", "failed", "cancelled", "deleted"}
 
 
 class Format(StrEnum):
@@ -54,12 +54,13 @@ def transcribe(
     out, err = consoles()
     # On a terminal lines go above the bars.
     tell = err.print if err.is_terminal else say
-    form = {"language": language or "", "model": model or ""}
-    if format is Format.verbose_json:
-        form["timestamp_granularities[]"] = "word"
-    form = {name: value for name, value in form.items() if value}
-    with told(ApiFailed), connect(url, key, tell) as api:
-        uploads = _run(api, files, form, format, err)
+    options = Options(words=format is Format.verbose_json)
+    if language:
+        options["language"] = language
+    if model:
+        options["model"] = model
+    with told(WhisperfleetError), connect(url, key, tell) as client:
+        uploads = _run(client, files, options, format, err)
     _print(uploads, out)
     problems = [f"{upload.path}: {upload.problem}" for upload in uploads if upload.problem]
     for problem in problems[:-1]:
@@ -68,45 +69,43 @@ def transcribe(
         raise failed(problems[-1])
 
 
-def _run(api: Api, files: list[Path], form: dict[str, str], format_: Format, err: Console) -> list[Upload]:
+def _run(client: Client, files: list[Path], options: Options, format_: Format, err: Console) -> list[Upload]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         uploads = [Upload(path, progress.add_task(path.name, total=None, note="waits")) for path in files]
         for upload in uploads:
-            _submit(api, upload, form, progress)
+            _submit(client, upload, options, progress)
         pause_s = POLL_S
         while waiting := [upload for upload in uploads if not upload.is_over]:
             for upload in waiting:
-                _look(api, upload, format_, progress)
+                _look(client, upload, format_, progress)
             time.sleep(pause_s)
             pause_s = min(SLOWEST_POLL_S, pause_s * 1.1)
     return uploads
 
 
-def _submit(api: Api, upload: Upload, form: dict[str, str], progress: Progress) -> None:
+def _submit(client: Client, upload: Upload, options: Options, progress: Progress) -> None:
     progress.update(upload.bar, total=upload.path.stat().st_size, note="is sent")
     try:
-        upload.job = api.submit(upload.path, form, lambda size: progress.advance(upload.bar, size))
-    except ApiFailed as error:
+        upload.job = client.submit(upload.path, on_sent=lambda size: progress.advance(upload.bar, size), **options).id
+    except WhisperfleetError as error:
         upload.problem = str(error)
     progress.reset(upload.bar, total=None, note="is planned")
 
 
-def _look(api: Api, upload: Upload, format_: Format, progress: Progress) -> None:
-    job = api.get(f"/v1/jobs/{upload.job}")
-    total = job["windows"]["total"]
-    progress.update(upload.bar, completed=job["windows"]["done"], total=total, note=progress_note(job))
-    if job["state"] == "completed":
-        upload.result = api.get_text(f"/v1/jobs/{upload.job}/result", format=str(format_)) or "\n"
-    elif job["state"] in FINAL:
-        upload.problem = job["message"] or f"The job was {job['state']}."
+def _look(client: Client, upload: Upload, format_: Format, progress: Progress) -> None:
+    job = client.job(upload.job)
+    progress.update(upload.bar, completed=job.windows.done, total=job.windows.total, note=progress_note(job))
+    if job.state == "completed":
+        upload.result = client.result(upload.job, format_.value) or "\n"
+    elif job.is_final:
+        upload.problem = job.message or f"The job was {job.state}."
 
 
-def progress_note(job: dict[str, Any]) -> str:
-    total, position = job["windows"]["total"], job["queue_position"]
-    if total is None:
-        return f"{position} jobs are before it" if position else "is planned"
-    return f"{job['windows']['done']} of {total} windows"
+def progress_note(job: Job) -> str:
+    if job.windows.total is None:
+        return f"{job.queue_position} jobs are before it" if job.queue_position else "is planned"
+    return f"{job.windows.done} of {job.windows.total} windows"
 
 
 def _print(uploads: list[Upload], out: Console) -> None:

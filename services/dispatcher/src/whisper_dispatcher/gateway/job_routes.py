@@ -12,12 +12,13 @@ from whisper_dispatcher.gateway import api_docs, errors, sse
 from whisper_dispatcher.gateway.auth import authenticate
 from whisper_dispatcher.gateway.events import job_events
 from whisper_dispatcher.gateway.formats import respond
-from whisper_dispatcher.gateway.gateway import gateway_of
+from whisper_dispatcher.gateway.gateway import Gateway, gateway_of
 from whisper_dispatcher.gateway.intake import take_upload
 from whisper_dispatcher.gateway.job_view import accepted_response, job_json, not_done, own_job
 from whisper_dispatcher.gateway.options import ResponseFormat
 from whisper_dispatcher.gateway.transcripts import transcript_of
 from whisper_dispatcher.jobs import journal
+from whisper_dispatcher.jobs.index import JobView
 from whisper_dispatcher.transcript.render import Granularity
 
 log = structlog.get_logger()
@@ -102,7 +103,20 @@ async def delete_job(request: Request, job: str) -> Response:
         await journal.erase(gateway.jetstream, view)
         log.info("erased on request", job=job)
         return Response(status_code=204)
+    return await _cancel(gateway, view)
+
+
+@router.post("/{job}/cancel", summary="Cancel a job, and leave a finished one as it is")
+async def cancel_job(request: Request, job: str) -> Response:
+    """Unlike DELETE it may be sent again after a lost answer: it never erases a transcript."""
+    gateway = gateway_of(request)
+    client = authenticate(gateway, request)
+    view = own_job(gateway, job, client.client)
+    return JSONResponse(job_json(gateway, view)) if view.is_final else await _cancel(gateway, view)
+
+
+async def _cancel(gateway: Gateway, view: JobView) -> Response:
     if await journal.cancel(gateway.jetstream, view):
-        log.info("cancelled on request", job=job)
-    final = await gateway.index.wait_final(job, STATE_WAIT_S)
+        log.info("cancelled on request", job=view.job)
+    final = await gateway.index.wait_final(view.job, STATE_WAIT_S)
     return JSONResponse(job_json(gateway, final or view))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,9 +11,9 @@ from pathlib import Path
 from whisper_dispatcher.jetstream.permissions import Role
 from whisper_dispatcher.local.data_folder import DataFolder
 from whisper_dispatcher.local.processes import Command
+from whisper_dispatcher.loopback import HOST
 from whisper_dispatcher.settings import PREFIX
 
-HOST = "127.0.0.1"
 NATS_DRAIN_S = 10.0
 GATEWAY_DRAIN_S = 20.0
 PLANNER_DRAIN_S = 20.0
@@ -46,22 +45,6 @@ class Speech:
 class Access:
     nats_url: str
     passwords: Mapping[Role, str]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-        except OSError:
-            return False
-        return True
 
 
 def threads_per_server(cores: int, servers: int) -> int:

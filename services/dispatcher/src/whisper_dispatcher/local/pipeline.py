@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,16 +10,14 @@ from pathlib import Path
 
 import httpx
 
-from whisper_contracts import names
-from whisper_contracts.messages import ModelRecord
-from whisper_dispatcher.jetstream import buckets, topology
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jobs.clients import Quotas, register_key
-from whisper_dispatcher.local import commands
-from whisper_dispatcher.local.commands import HOST, Access, Ports, Speech
+from whisper_dispatcher.local import commands, queue_setup
+from whisper_dispatcher.local.commands import Access, Ports, Speech
 from whisper_dispatcher.local.data_folder import DataFolder, Queue
 from whisper_dispatcher.local.nats_server import server_config, syncs_every_write
 from whisper_dispatcher.local.processes import Child, describe_exit, log_tail
+from whisper_dispatcher.loopback import HOST, free_port, is_free
 
 POLL_S = 0.05
 NATS_START_S = 60.0
@@ -108,9 +105,7 @@ class Pipeline:
         """Streams, the model and a client, before anybody asks for them."""
         jetstream = await self.admin()
         try:
-            await topology.ensure_streams(jetstream, self.queue.limits)
-            await topology.ensure_model(jetstream, self.speech.model)
-            await _register_model(jetstream, self.speech.model)
+            await queue_setup.prepare(jetstream, self.queue.limits, self.speech.model)
             await register_key(jetstream, self.queue.api_key, LOCAL_CLIENT, Quotas(operator=True))
             if self.with_bot:
                 await register_key(jetstream, self.queue.bot_key, BOT_CLIENT)
@@ -161,33 +156,14 @@ class Pipeline:
 
 def choose_ports(http_port: int) -> Ports:
     """http_port: 0 = any free one. Raises StartFailed when it is taken."""
-    if http_port and not commands.is_free(http_port):
+    if http_port and not is_free(http_port):
         raise StartFailed(f"Port {http_port} is taken. Choose another with --port, or 0 for any free one.")
     return Ports(
-        nats=commands.free_port(),
-        http=http_port or commands.free_port(),
-        planner_probe=commands.free_port(),
-        worker_probe=commands.free_port(),
+        nats=free_port(),
+        http=http_port or free_port(),
+        planner_probe=free_port(),
+        worker_probe=free_port(),
     )
-
-
-def model_record(model: str, at: float) -> ModelRecord:
-    """The one model of this machine; the names that OpenAI's clients send mean it too."""
-    return ModelRecord(
-        name=model,
-        aliases=("whisper-1",),
-        languages=("en",) if model.endswith(".en") else (),
-        default=True,
-        created_at=at,
-    )
-
-
-async def _register_model(jetstream: JetStream, model: str) -> None:
-    """A model of an earlier start is taken out: no worker serves it, and its jobs would wait for ever."""
-    for key in await buckets.entries(jetstream, names.MODELS_BUCKET):
-        if key != names.token(model):
-            await buckets.delete(jetstream, names.MODELS_BUCKET, key)
-    await buckets.put(jetstream, names.MODELS_BUCKET, names.token(model), model_record(model, time.time()).encode())
 
 
 async def _accepts(port: int) -> bool:

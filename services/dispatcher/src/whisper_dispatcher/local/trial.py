@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ import httpx
 
 from whisper_dispatcher.local.build_whisper import cpu_features, whisper_cache_folder
 from whisper_dispatcher.local.errors import ToolMissing
+from whisper_dispatcher.loopback import free_port
 from whisper_models.bundled import NotBundled, demo_model_path, sample_path
 
 SAMPLE = "hello.wav"
@@ -74,7 +74,7 @@ def transcribe_sample(binary: Path) -> str:
 
 @contextmanager
 def _running(binary: Path, model: Path) -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     command: list[str | Path] = [binary, "-m", model, "--host", "127.0.0.1", "--port", str(port)]
     with tempfile.TemporaryFile() as output:
         try:
@@ -122,12 +122,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _fingerprint(binary: Path) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -28,6 +30,8 @@ from whisper_dispatcher.planner.maintenance import Maintenance
 from whisper_dispatcher.planner.settings import PlannerSettings
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 PULL_S = 5.0
 RECORD_WAIT_S = 5.0
@@ -76,8 +80,7 @@ class Planner:
         await puller.start()
         free = asyncio.Semaphore(slots)
         held: set[asyncio.Task[None]] = set()
-        while not self._stopping.is_set():
-            await free.acquire()
+        while not self._stopping.is_set() and await self._unless_stopped(free.acquire()):
             delivery = await self._next(puller)
             if delivery is None:
                 free.release()
@@ -93,20 +96,23 @@ class Planner:
         await asyncio.gather(*held, return_exceptions=True)
 
     async def _next(self, puller: Puller) -> Delivery | None:
-        pull = asyncio.create_task(puller.pull(expires_s=PULL_S))
-        stop = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait({pull, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not pull.done():
-                return None
-            return pull.result()
+            return await self._unless_stopped(puller.pull(expires_s=PULL_S))
         except QueueUnavailable:
             await asyncio.sleep(0.2)
             return None
+
+    async def _unless_stopped(self, waiting: Coroutine[Any, Any, T]) -> T | None:
+        """What it waits for, or None as soon as this planner is to stop."""
+        waited = asyncio.create_task(waiting)
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({waited, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return waited.result() if waited.done() else None
         finally:
-            for task in (pull, stop):
+            for task in (waited, stop):
                 task.cancel()
-            await asyncio.gather(pull, stop, return_exceptions=True)
+            await asyncio.gather(waited, stop, return_exceptions=True)
 
     async def _hold(self, delivery: Delivery) -> None:
         if delivery.sequence in self._holding:

@@ -10,7 +10,8 @@ import asyncio
 import re
 from dataclasses import dataclass
 
-HOST = "127.0.0.1"
+from whisper_dispatcher.loopback import HOST
+
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 

@@ -21,7 +21,7 @@ from whisper_dispatcher.worker.golden import GoldenClip, default_clip
 from whisper_dispatcher.worker.settings import WorkerSettings
 from whisper_dispatcher.worker.source import WindowSource
 from whisper_dispatcher.worker.supervisor import Supervisor
-from whisper_dispatcher.worker.whisper_server import ServerConfig, ServerFailed
+from whisper_dispatcher.worker.whisper_server import ServerConfig, ServerFailed, WhisperServer
 from whisper_dispatcher.worker.window_run import WindowRun
 
 log = structlog.get_logger()
@@ -78,28 +78,43 @@ class Worker:
         source = WindowSource(self.jetstream, self.settings.model)
         await source.start()
         rng = random.Random()  # noqa: S311  jitter, not a secret
-        while not self._stopping.is_set():
-            async with self.supervisor.slot(slot) as server:
-                delivery = await self._next(source)
-                if delivery is None:
-                    continue
-                if not server.is_alive:  # it died while this slot waited for work
-                    await delivery.hand_back()
-                    continue
-                try:
-                    run = WindowRun.of(self.jetstream, delivery, self.settings.window_timeout_s, rng)
-                except (KeyError, ValidationError):
-                    # Whoever runs the job finds the window gone and publishes it again.
-                    log.error("a window message cannot be read", subject=delivery.subject)
-                    await delivery.ack()
-                    continue
-                cancelled = asyncio.Event()
-                self._running.setdefault(run.task.job, set()).add(cancelled)
-                try:
-                    await run.run(server, cancelled)
-                finally:
-                    self._forget(run.task.job, cancelled)
+        async with asyncio.TaskGroup() as runs:
+            before: asyncio.Task[None] | None = None
+            while not self._stopping.is_set():
+                async with self.supervisor.slot(slot) as server:
+                    run = await self._next_run(source, server, rng)
+                    if run is None:
+                        continue
+                    running = runs.create_task(self._carry_out(run, server))
+                    await run.server_is_free.wait()
+                # One result at a time may wait for the journal, or a full one would fill this process.
+                if before:
+                    await before
+                before = running
         await source.stop()
+
+    async def _next_run(self, source: WindowSource, server: WhisperServer, rng: random.Random) -> WindowRun | None:
+        delivery = await self._next(source)
+        if delivery is None:
+            return None
+        if not server.is_alive:  # it died while this slot waited for work
+            await delivery.hand_back()
+            return None
+        try:
+            return WindowRun.of(self.jetstream, delivery, self.settings.window_timeout_s, rng)
+        except (KeyError, ValidationError):
+            # Whoever runs the job finds the window gone and publishes it again.
+            log.error("a window message cannot be read", subject=delivery.subject)
+            await delivery.ack()
+            return None
+
+    async def _carry_out(self, run: WindowRun, server: WhisperServer) -> None:
+        cancelled = asyncio.Event()
+        self._running.setdefault(run.task.job, set()).add(cancelled)
+        try:
+            await run.run(server, cancelled)
+        finally:
+            self._forget(run.task.job, cancelled)
 
     def _forget(self, job: str, cancelled: asyncio.Event) -> None:
         self._running[job].discard(cancelled)

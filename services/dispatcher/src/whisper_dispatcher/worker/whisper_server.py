@@ -8,7 +8,6 @@ import ctypes
 import os
 import secrets
 import signal
-import socket
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -18,8 +17,9 @@ from pathlib import Path
 import structlog
 
 from whisper_contracts.failures import FailureReason, JobFailed
+from whisper_dispatcher.loopback import HOST, free_port
 from whisper_dispatcher.worker.inference_form import InferenceOptions, form_fields, multipart, wav
-from whisper_dispatcher.worker.loopback_http import HOST, Response, exchange
+from whisper_dispatcher.worker.loopback_http import Response, exchange
 from whisper_dispatcher.worker.server_log import Backend, complaint, describe_exit, parse_backend, parse_stage
 
 log = structlog.get_logger()
@@ -86,7 +86,7 @@ class WhisperServer:
 
     async def start(self) -> None:
         """Returns when /health answered; raises ServerFailed, with nothing left running."""
-        self._port = _free_port()
+        self._port = free_port()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command(),
@@ -222,13 +222,6 @@ def _excerpt(response: Response) -> str:
 def _signal_group(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, number)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _dies_with(parent_pid: int) -> Callable[[], None] | None:

@@ -7,7 +7,7 @@ import asyncio
 import random
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -41,6 +41,8 @@ class WindowRun:
     task: WindowTask
     timeout_s: float
     rng: random.Random
+    server_is_free: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set before the result is stored: the server can have its next window meanwhile."""
 
     @classmethod
     def of(cls, jetstream: JetStream, delivery: Delivery, timeout_s: float, rng: random.Random) -> WindowRun:
@@ -55,6 +57,7 @@ class WindowRun:
             # The result is not lost by this, only a count of attempts: the message comes again after its ack wait.
             log.warning("window left to the queue", job=self.task.job, window=self.task.index, reason=str(error))
         finally:
+            self.server_is_free.set()
             progress.cancel()
 
     async def _run(self, server: WhisperServer, cancelled: asyncio.Event) -> None:
@@ -129,6 +132,7 @@ class WindowRun:
             for task in (inference, stop):
                 task.cancel()
             await asyncio.gather(inference, stop, return_exceptions=True)
+            self.server_is_free.set()
         spent_s = time.monotonic() - began
         INFERENCE.observe(spent_s)
         return WindowResult(
