@@ -53,14 +53,20 @@ def platform(cluster: Cluster) -> Objects:
 
 
 @pytest.fixture(scope="session")
-def api_key(platform: Objects, cluster: Cluster) -> str:
-    return installation.new_api_key(cluster, "e2e")
+def api_key(platform: Objects) -> str:
+    platform.client("e2e")
+    return platform.client_key("e2e")
 
 
 @pytest.fixture
-def gateway(platform: Objects, cluster: Cluster, api_key: str) -> Iterator[Gateway]:
+def gateway_url(platform: Objects, cluster: Cluster) -> Iterator[str]:
     with forwarded(cluster, platform.namespace, installation.GATEWAY, installation.GATEWAY_PORT) as port:
-        yield Gateway(f"http://127.0.0.1:{port}", api_key)
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def gateway(gateway_url: str, api_key: str) -> Gateway:
+    return Gateway(gateway_url, api_key)
 
 
 @pytest.fixture
@@ -78,6 +84,6 @@ def pytest_runtest_makereport(
     report = yield
     objects = getattr(item, "funcargs", {}).get("namespace")
     if report.when == "call" and report.failed and isinstance(objects, Objects):
-        shown = objects.kubectl("get", "whisperservers,deployments,jobs,pods,events", "--output", "wide")
+        shown = objects.kubectl("get", "whisperservers,whisperclients,deployments,jobs,pods,events", "--output", "wide")
         report.sections.append(("namespace", shown))
     return report

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import shlex
 from typing import Any
 
 from tests.e2e.cluster import paths
@@ -21,12 +19,6 @@ CHART = paths.CHECKOUT / "charts" / "whisperfleet"
 VALUES = paths.CHECKOUT / "tests" / "e2e" / "platform.yaml"
 _USER_ID = 65532
 _INSTALL_LIMIT_S = 300.0
-_NEW_CLIENT = """\
-trap "rm -f /tmp/operator.creds" EXIT
-cat > /tmp/operator.creds
-WHISPERFLEET_NATS_CREDENTIALS=/tmp/operator.creds WHISPERFLEET_NATS_INBOX_PREFIX=_INBOX_operator \
-  whisperfleet clients create {name}
-"""
 
 
 def helm(cluster: Cluster, *arguments: str, limit_s: float = _INSTALL_LIMIT_S) -> str:
@@ -38,14 +30,6 @@ def install(cluster: Cluster) -> None:
     """Or upgrade; returns once everything is ready."""
     options = ("--install", "--values", str(VALUES), "--wait", f"--timeout={_INSTALL_LIMIT_S:g}s")
     helm(cluster, "upgrade", PLATFORM, str(CHART), *options, limit_s=_INSTALL_LIMIT_S + 10)
-
-
-def new_api_key(cluster: Cluster, name: str) -> str:
-    secret = ("get", "secret", f"{PLATFORM}-nats-keys", "--output", r"jsonpath={.data.operator\.creds}")
-    credentials = base64.b64decode(cluster.kubectl("--namespace", PLATFORM, *secret)).decode()
-    script = _NEW_CLIENT.format(name=shlex.quote(name))
-    inside = ("exec", "--stdin", f"deployment/{PLATFORM}-gateway", "--", "sh", "-euc", script)
-    return cluster.kubectl("--namespace", PLATFORM, *inside, text=credentials).strip()
 
 
 def namespace(name: str) -> Manifest:

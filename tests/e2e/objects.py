@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
@@ -56,6 +57,22 @@ class Objects:
         }
         self.apply(manifest)
         return manifest
+
+    def client(self, name: str, spec: Manifest | None = None) -> None:
+        """Applies a WhisperClient and waits until the gateway knows its key."""
+        metadata = {"name": name}
+        self.apply(
+            {
+                "apiVersion": "whisperfleet.dev/v1alpha1",
+                "kind": "WhisperClient",
+                "metadata": metadata,
+                "spec": spec or {},
+            }
+        )
+        self.kubectl("wait", "--for=condition=Ready", f"whisperclient/{name}", "--timeout=30s")
+
+    def client_key(self, name: str) -> str:
+        return base64.b64decode(self.existing("secret", f"{name}-key")["data"]["key"]).decode()
 
     def get(self, kind: str, name: str) -> Manifest | None:
         answer = self.kubectl("get", kind, name, "--ignore-not-found", "--output", "json")

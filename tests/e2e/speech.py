@@ -36,6 +36,10 @@ class Gateway:
         assert answer.status_code == httpx.codes.OK, answer.text
         return str(answer.json()["transcription"])
 
+    def status(self) -> int:
+        """What the gateway answers to this key."""
+        return httpx.get(f"{self.url}/v1/models", headers={"X-API-Key": self.key}, timeout=10).status_code
+
     def knows(self, model: str) -> bool:
         answer = httpx.get(f"{self.url}/v1/models", headers={"X-API-Key": self.key}, timeout=10)
         return model in [each["id"] for each in answer.json()["data"]]

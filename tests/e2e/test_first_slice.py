@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from tests.e2e.cluster import paths
+from tests.e2e.cluster.cluster import Cluster
+from tests.e2e.installation import PLATFORM, helm
 from tests.e2e.objects import Objects
 from tests.e2e.speech import HELLO, Gateway
 
 from whisper_dispatcher.transcript.word_error import word_error_rate
 
-SAMPLE = paths.CHECKOUT / "manifests" / "samples" / "demo.yaml"
+SAMPLES = paths.CHECKOUT / "manifests" / "samples"
 
 
-def test_a_sample_becomes_ready_hears_right_and_takes_everything_along(namespace: Objects, gateway: Gateway) -> None:
-    namespace.kubectl("apply", "--filename", str(SAMPLE))
+def test_a_sample_becomes_ready_hears_right_and_takes_everything_along(namespace: Objects, gateway_url: str) -> None:
+    for sample in ("demo.yaml", "client.yaml"):
+        namespace.kubectl("apply", "--filename", str(SAMPLES / sample))
+    namespace.kubectl("wait", "--for=condition=Ready", "whisperclient/demo", "--timeout=30s")
     namespace.wait_ready("demo")
-    assert word_error_rate(HELLO, gateway.transcribe()) == 0
+    assert word_error_rate(HELLO, Gateway(gateway_url, namespace.client_key("demo")).transcribe()) == 0
 
     kinds = {kind for kind, _ in namespace.children("demo")}
     assert kinds == {"Deployment", "Job", "PersistentVolumeClaim", "Service", "Secret", "NetworkPolicy", "Pod"}
@@ -29,3 +33,11 @@ def test_the_status_tells_the_whole_story_in_one_line(namespace: Objects) -> Non
     header, line = namespace.kubectl("get", "whisperserver", "story").splitlines()
     assert header.split()[:6] == ["NAME", "MODEL", "READY", "REASON", "UP", "WANT"]
     assert line.split()[:5] == ["story", "demo.en", "True", "Serving", "1"]
+
+
+def test_helm_test_hears_the_recording_through_everything(
+    namespace: Objects, platform: Objects, cluster: Cluster
+) -> None:
+    namespace.server("heard", {"queue": {"default": True}})
+    namespace.wait_ready("heard")
+    assert "hello world" in helm(cluster, "test", PLATFORM, "--logs").lower()

@@ -9,10 +9,10 @@ from tests.e2e.objects import Objects
 
 HTTP = {"url": "https://models.example/a.bin", "sha256": "0" * 64}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "no source": ({"model": {}}, "give exactly one of name, http, huggingFace, claim and whisperModel"),
+    "no source": ({"model": {}}, "give exactly one of name, http, huggingFace and claim"),
     "two sources": (
         {"model": {"name": "tiny", "http": HTTP}},
-        "give exactly one of name, http, huggingFace, claim and whisperModel",
+        "give exactly one of name, http, huggingFace and claim",
     ),
     "an unknown model": ({"model": {"name": "tinny"}}, "spec.model.name"),
     "a checksum that is none": ({"model": {"http": HTTP | {"sha256": "abc"}}}, "spec.model.http.sha256"),
@@ -33,14 +33,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "minReplicas must not exceed maxReplicas",
     ),
     "no most": ({"autoscaling": {}}, "spec.autoscaling.maxReplicas"),
-    "a time that is none": (
-        {
-            "autoscaling": {
-                "maxReplicas": 2,
-                "schedules": [{"start": "at nine", "end": "0 9 * * *", "minReplicas": 1}],
-            }
-        },
-        "spec.autoscaling.schedules[0].start",
+    "what no operator carries out yet": (
+        {"autoscaling": {"maxReplicas": 2, "schedules": []}},
+        'unknown field "spec.autoscaling.schedules"',
     ),
     "a language that is none": ({"server": {"language": "English"}}, "spec.server.language"),
     "an argument of ours": ({"server": {"extraArgs": ["--port", "1"]}}, "are set by the operator"),

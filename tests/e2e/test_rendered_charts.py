@@ -16,6 +16,7 @@ from tests.e2e.cluster import paths
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.programs import client_programs
 from tests.e2e.kinds import write_schemas
+from tests.e2e.objects import Objects
 
 from whisper_dispatcher.local.tools import nats_server_path
 from whisper_operator.nats_keys import new_keys
@@ -92,7 +93,7 @@ def tools() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def schemas(cluster: Cluster, kinds: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+def schemas(cluster: Cluster, platform: Objects, tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_schemas(json.loads(cluster.kubectl("get", "--raw", "/openapi/v2")), tmp_path_factory.mktemp("kinds"))
 
 

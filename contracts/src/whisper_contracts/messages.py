@@ -217,6 +217,8 @@ class ClientRecord(Message):
     """May read the fleet view and dead letters of every client."""
     webhook_secret: str = ""
     """`whsec_` and the key in base64, as Standard Webhooks has it. Empty = the webhooks' signature is worth nothing."""
+    owner: str = ""
+    """The WhisperClient that it is of: an operator takes away those records alone."""
 
 
 class ModelRecord(Message):

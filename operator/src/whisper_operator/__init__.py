@@ -1,1 +1,1 @@
-"""Turns WhisperServer, WhisperModel and WhisperClient objects into what they describe."""
+"""Turns WhisperServer and WhisperClient objects into what they describe."""

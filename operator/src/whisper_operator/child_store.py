@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 
 from whisper_operator.crd.definition import WHISPER_SERVER
-from whisper_operator.naming import INSTANCE_LABEL
+from whisper_operator.naming import INSTANCE_LABEL, controller
 from whisper_operator.observed import ChildKey, Observed, child_key
 from whisper_operator.server import Manifest
 
@@ -57,23 +56,18 @@ class ChildStore:
 def owner_of(live: Manifest) -> ServerKey | None:
     """By its owner reference. Labels can be edited; they count for what has no WhisperServer as owner."""
     metadata = live["metadata"]
-    controller = _controller(live)
-    if controller and controller.get("kind") == WHISPER_SERVER.kind:
-        return metadata["namespace"], controller["name"]
+    owner = controller(live)
+    if owner and owner.get("kind") == WHISPER_SERVER.kind:
+        return metadata["namespace"], owner["name"]
     instance = metadata.get("labels", {}).get(INSTANCE_LABEL)
-    if instance is None or (controller and live["kind"] != "Pod"):
+    if instance is None or (owner and live["kind"] != "Pod"):
         return None
     return metadata["namespace"], instance
 
 
-def _controller(live: Manifest) -> Mapping[str, str] | None:
-    references = live["metadata"].get("ownerReferences") or []
-    return next((reference for reference in references if reference.get("controller")), None)
-
-
 def _belongs(live: Manifest, uid: str) -> bool:
-    controller = _controller(live)
-    return controller is None or controller["uid"] == uid
+    owner = controller(live)
+    return owner is None or owner["uid"] == uid
 
 
 def _place(live: Manifest) -> tuple[str, ChildKey]:

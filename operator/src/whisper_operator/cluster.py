@@ -75,6 +75,16 @@ class Cluster:
             params={"fieldManager": FIELD_MANAGER},
         )
 
+    async def merge(self, resource: Resource, namespace: str, name: str, patch: Manifest) -> Manifest:
+        """patch: a resourceVersion in it makes it hold for that version alone."""
+        return await self._send(
+            "PATCH",
+            resource.path(namespace, name),
+            content_type="application/merge-patch+json",
+            body=patch,
+            params={"fieldManager": FIELD_MANAGER},
+        )
+
     async def scale(self, resource: Resource, namespace: str, name: str, replicas: int) -> None:
         await self._send(
             "PATCH",

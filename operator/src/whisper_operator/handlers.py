@@ -1,4 +1,4 @@
-"""The one place that knows kopf: it brings WhisperServers in, and that is all it is used for."""
+"""The one place that knows kopf: it brings our objects in, and that is all it is used for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import structlog
 from whisper_dispatcher import probes
 from whisper_operator.access import Access
 from whisper_operator.cluster import connect
-from whisper_operator.crd.definition import GROUP, VERSION, WHISPER_SERVER
+from whisper_operator.crd.definition import GROUP, VERSION, WHISPER_CLIENT, WHISPER_SERVER
 from whisper_operator.runner import Runner
 from whisper_operator.settings import OperatorSettings
 
@@ -55,6 +55,7 @@ class _Handlers:
         kopf.on.startup(registry=found)(self._start)
         kopf.on.cleanup(registry=found)(self._stop)
         kopf.on.event(GROUP, VERSION, WHISPER_SERVER.plural, registry=found)(self._on_server)
+        kopf.on.event(GROUP, VERSION, WHISPER_CLIENT.plural, registry=found)(self._on_client)
         return found
 
     async def _start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -92,6 +93,15 @@ class _Handlers:
             self._runner.server_deleted(body)
         else:
             self._runner.server_changed(body)
+
+    async def _on_client(self, event: kopf.RawEvent, **_: Any) -> None:
+        """Returns None, as above."""
+        assert self._runner
+        body: Any = event["object"]
+        if event["type"] == "DELETED":
+            self._runner.clients.forget(body)
+        else:
+            self._runner.clients.see(body)
 
 
 def _configure(settings: kopf.OperatorSettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from whisper_operator.crd.definition import API_VERSION, GROUP, WHISPER_SERVER
@@ -58,6 +59,12 @@ def owner_reference(server: Server) -> dict[str, Any]:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def controller(live: Manifest) -> Mapping[str, str] | None:
+    """The owner that answers for a live object."""
+    references = live["metadata"].get("ownerReferences") or []
+    return next((reference for reference in references if reference.get("controller")), None)
 
 
 def metadata(server: Server, name: str, *, component: Component = "worker", owned: bool = True) -> Manifest:

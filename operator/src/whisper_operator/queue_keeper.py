@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 from whisper_operator.child_store import ServerKey
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
+from whisper_operator.events import Happening, Recorder
 from whisper_operator.queue_use import QueueUses, queue_use
 from whisper_operator.resources import WHISPER_SERVERS
 from whisper_operator.scaling import Load, Needs, is_news, needed_pods, scaled
@@ -30,6 +32,7 @@ class QueueKeeper:
         cluster: Cluster,
         settings: OperatorSettings,
         servers: Mapping[ServerKey, Manifest],
+        recorder: Recorder,
         tell: Callable[[ServerKey], None],
     ) -> None:
         """tell: is called where a server's status is no longer true."""
@@ -39,6 +42,7 @@ class QueueKeeper:
         self._cluster = cluster
         self._settings = settings
         self._servers = servers
+        self._recorder = recorder
         self._tell = tell
         self._changed = asyncio.Event()
         self._told_s: dict[str, float] = {}
@@ -63,16 +67,12 @@ class QueueKeeper:
         self._needs.pop(key, None)
         self._changed.set()
 
-    async def run(self) -> None:
+    async def run(self, jetstream: JetStream) -> None:
         """Until cancelled."""
-        jetstream = await self._settings.connect("operator")
         queue = SpeechQueue(jetstream, self._settings.queue_limits)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep_records(queue))
-                group.create_task(self._watch_loads(queue))
-        finally:
-            await jetstream.close()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_records(queue))
+            group.create_task(self._watch_loads(queue))
 
     async def _keep_records(self, queue: SpeechQueue) -> None:
         while True:
@@ -153,3 +153,9 @@ class QueueKeeper:
                 in_flight=load.in_flight,
             )
             await self._cluster.scale(WHISPER_SERVERS, *key, wanted)
+            await self._recorder.tell(self._servers[key], _scaled(server.replicas, wanted, load))
+
+
+def _scaled(before: int, wanted: int, load: Load) -> Happening:
+    waits = f"{load.pending} windows wait and {load.in_flight} are in work"
+    return Happening("Scaled", f"{wanted} pods are wanted now, {before} before: {waits}.")

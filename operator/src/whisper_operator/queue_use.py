@@ -45,8 +45,6 @@ def model_identity(source: ModelSource) -> tuple[str, ...]:
         return ("huggingFace", found.repository, found.file, found.sha256 or found.revision)
     if source.claim:
         return ("claim", source.claim.name, source.claim.path)
-    if source.whisper_model:
-        return ("whisperModel", source.whisper_model.name)
     return ("name", source.name or "")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import structlog
 
@@ -15,16 +14,19 @@ from whisper_operator.children.worker_pod import queue_name
 from whisper_operator.cluster import ApiError, Cluster
 from whisper_operator.differs import first_difference
 from whisper_operator.downloads import Downloads
+from whisper_operator.events import Recorder
 from whisper_operator.naming import HASH_ANNOTATION
 from whisper_operator.observed import child_key
-from whisper_operator.patches import merge_patch
 from whisper_operator.problems import Problem
 from whisper_operator.queue_keeper import QueueKeeper
 from whisper_operator.resources import BY_KIND, REMADE, WHISPER_SERVERS
 from whisper_operator.server import InvalidSpec, Manifest, Server, parse_server
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.status import View, refused_status, server_status
+from whisper_operator.status_writer import StatusWriter, now
+from whisper_operator.versions import is_outdated
 from whisper_operator.volume import ImpossibleCache, ModelVolume, model_volume
+from whisper_operator.working import NotAsWanted
 
 log = structlog.get_logger()
 
@@ -34,16 +36,13 @@ Settled = tuple[str, str, str]
 """Hash of what was wanted, version of what came of it, and the difference that stayed."""
 
 
-class ChildrenRefused(Exception):
-    """Told in the status already; worth another try later."""
-
-
 class Reconciler:
     def __init__(
         self,
         cluster: Cluster,
         settings: OperatorSettings,
         store: ChildStore,
+        recorder: Recorder,
         *,
         take: Callable[[Manifest], None],
         again: Callable[[ServerKey], None],
@@ -51,9 +50,10 @@ class Reconciler:
         """take: gets every child that a write has answered. again: gets servers that are to be looked at."""
         self.servers: dict[ServerKey, Manifest] = {}
         """Every WhisperServer as it was last seen."""
-        self.keeper = QueueKeeper(cluster, settings, self.servers, again)
+        self.keeper = QueueKeeper(cluster, settings, self.servers, recorder, again)
         self.downloads = Downloads(cluster)
         self._cluster = cluster
+        self._status = StatusWriter(cluster, WHISPER_SERVERS, recorder)
         self._settings = settings
         self._store = store
         self._take = take
@@ -62,7 +62,7 @@ class Reconciler:
     async def reconcile(self, key: ServerKey) -> float | None:
         """Returns after how many seconds to look again, where no event will tell.
 
-        Raises Unreachable, ApiError or ChildrenRefused; the same call later may do better.
+        Raises Unreachable, ApiError or NotAsWanted; the same call later may do better.
         """
         body = self.servers.get(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
@@ -84,7 +84,7 @@ class Reconciler:
         self.keeper.forget(key)
 
     async def _refuse(self, body: Manifest, problem: Problem) -> None:
-        status = refused_status(body["metadata"]["generation"], problem, body.get("status") or {}, _now())
+        status = refused_status(body["metadata"]["generation"], problem, body.get("status") or {}, now())
         await self._write_status(body, status)
 
     async def _carry_out(self, body: Manifest, server: Server, volume: ModelVolume) -> float | None:
@@ -100,9 +100,9 @@ class Reconciler:
             observed = self._store.observed(key, server.uid)
         progress, again_s = await self.downloads.progress(server, volume, observed)
         view = View(server, volume, observed, refused, progress, self.keeper.loads.get(queue_name(server)))
-        await self._write_status(body, server_status(view, body.get("status") or {}, _now()))
+        await self._write_status(body, server_status(view, body.get("status") or {}, now()))
         if refused:
-            raise ChildrenRefused(" ".join(problem.message for problem in refused))
+            raise NotAsWanted(" ".join(problem.message for problem in refused))
         return again_s
 
     async def _make(self, change: Change, server: Server) -> Problem | None:
@@ -149,26 +149,15 @@ class Reconciler:
         return self._settled.get(live["metadata"]["uid"]) == (_hash(manifest), _content_version(live), difference)
 
     async def _write_status(self, body: Manifest, status: Manifest) -> None:
-        patch = merge_patch(body.get("status") or {}, status)
-        if not patch:
-            return
-        namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-        try:
-            answer = await self._cluster.merge_status(WHISPER_SERVERS, namespace, name, patch)
-        except ApiError as error:
-            if error.status == 404:
-                return  # deleted meanwhile
-            raise
-        self.see(answer)
+        if answer := await self._status.write(body, status):
+            self.see(answer)
 
     def see(self, body: Manifest) -> None:
         """A WhisperServer as it is now; an older version than the known one is ignored."""
         metadata = body["metadata"]
         key = (metadata["namespace"], metadata["name"])
-        known = self.servers.get(key)
-        if known and known["metadata"]["uid"] == metadata["uid"] and _version(known) > _version(body):
-            return
-        self.servers[key] = body
+        if not is_outdated(body, self.servers.get(key)):
+            self.servers[key] = body
 
 
 def _problem(change: Change, server: Server, error: ApiError) -> Problem | None:
@@ -196,11 +185,3 @@ def _content_version(live: Manifest) -> str:
     """A new status is not a new generation; kinds without one have only their resource version."""
     metadata = live["metadata"]
     return str(metadata.get("generation") or metadata["resourceVersion"])
-
-
-def _version(body: Manifest) -> int:
-    return int(body["metadata"]["resourceVersion"])
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

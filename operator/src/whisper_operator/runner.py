@@ -8,14 +8,18 @@ import time
 import structlog
 
 from whisper_operator.child_store import ChildStore, ServerKey
-from whisper_operator.cluster import ApiError, Cluster, Unreachable
+from whisper_operator.client_keeper import ClientKeeper
+from whisper_operator.cluster import Cluster
+from whisper_operator.crd.definition import WHISPER_SERVER
+from whisper_operator.events import Recorder
 from whisper_operator.informer import Change, Informer
 from whisper_operator.naming import MANAGED_BY
-from whisper_operator.reconcile import ChildrenRefused, Reconciler
-from whisper_operator.resources import BY_KIND, CHILDREN, POD_MONITORS, PODS
+from whisper_operator.reconcile import Reconciler
+from whisper_operator.resources import BY_KIND, CHILDREN, POD_MONITORS, PODS, SECRETS
 from whisper_operator.server import Manifest
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.work_queue import KeyedQueue
+from whisper_operator.working import Workers
 
 log = structlog.get_logger()
 
@@ -25,9 +29,11 @@ class Runner:
 
     def __init__(self, cluster: Cluster, settings: OperatorSettings) -> None:
         self.queue: KeyedQueue[ServerKey] = KeyedQueue()
+        recorder = Recorder(cluster)
+        self.clients = ClientKeeper(cluster, settings, recorder)
         self.store = ChildStore()
-        self.reconciler = Reconciler(cluster, settings, self.store, take=self._take, again=self.queue.add)
-        self.worked_at = time.monotonic()
+        self.reconciler = Reconciler(cluster, settings, self.store, recorder, take=self._take, again=self.queue.add)
+        self._workers = Workers(WHISPER_SERVER.kind, self.queue, self.reconciler.reconcile)
         self._settings = settings
         resources = (*CHILDREN, PODS, *((POD_MONITORS,) if settings.pod_monitors else ()))
         self._informers = {
@@ -52,9 +58,10 @@ class Runner:
                     await informer.listed.wait()
                 log.info("children listed", servers=len(self.reconciler.servers))
                 for _ in range(self._settings.reconcilers):
-                    group.create_task(self._work())
+                    group.create_task(self._workers.run())
                 group.create_task(self._resync())
-                group.create_task(self.reconciler.keeper.run())
+                group.create_task(self.clients.run())
+                group.create_task(self._keep_queue())
         finally:
             self.queue.close()
 
@@ -72,7 +79,7 @@ class Runner:
 
     def stall(self, after_s: float) -> str | None:
         """For the liveness probe."""
-        waited_s = time.monotonic() - self.worked_at
+        waited_s = time.monotonic() - self._workers.worked_at
         if len(self.queue) and waited_s > after_s and self.waits_for() is None:
             return f"{len(self.queue)} objects wait, and none has been worked on for {waited_s:.0f} s."
         return None
@@ -94,31 +101,16 @@ class Runner:
         concerned = self.store.put(child) if change == "stored" else self.store.remove(child)
         for key in concerned:
             self.queue.add(key)
+        if child["kind"] == SECRETS.kind:
+            self.clients.secret_changed(change, child)
 
-    async def _work(self) -> None:
-        while True:
-            key = await self.queue.get()
-            try:
-                await self._reconcile(key)
-            finally:
-                self.queue.done(key)
-                self.worked_at = time.monotonic()
-
-    async def _reconcile(self, key: ServerKey) -> None:
-        namespace, name = key
+    async def _keep_queue(self) -> None:
+        jetstream = await self._settings.connect("operator")
         try:
-            again_s = await self.reconciler.reconcile(key)
-        except (ChildrenRefused, ApiError, Unreachable) as error:
-            delay_s = self.queue.retry(key)
-            log.warning("not as wanted", namespace=namespace, name=name, error=str(error), retry_s=round(delay_s, 1))
-        except Exception:
-            # One object must not stop the others; it is tried again, and the trace says what to mend.
-            delay_s = self.queue.retry(key)
-            log.exception("reconcile failed", namespace=namespace, name=name, retry_s=round(delay_s, 1))
-        else:
-            self.queue.forget_failures(key)
-            if again_s is not None:
-                self.queue.add_after(key, again_s)
+            self.clients.connected(jetstream)
+            await self.reconciler.keeper.run(jetstream)
+        finally:
+            await jetstream.close()
 
     async def _resync(self) -> None:
         """Level-triggered: nothing depends on an event alone."""

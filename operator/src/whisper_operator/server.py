@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from whisper_operator.crd.whisper_server import WhisperServerSpec
 
 Manifest = dict[str, Any]
+Spec = TypeVar("Spec", bound=BaseModel)
 
 
 class InvalidSpec(Exception):
@@ -44,24 +45,29 @@ class Server:
         return max(1 if self.spec.replicas is None else self.spec.replicas, scaled)
 
 
-def parse_server(body: Mapping[str, Any]) -> Server:
-    metadata = body["metadata"]
+def parse_spec(shape: type[Spec], body: Mapping[str, Any]) -> Spec:
+    """Raises InvalidSpec."""
     try:
-        spec = WhisperServerSpec.model_validate(body.get("spec") or {})
+        return shape.model_validate(body.get("spec") or {})
     except ValidationError as error:
         problems = "; ".join(f"spec.{_path(problem['loc'])}: {problem['msg']}" for problem in error.errors())
         raise InvalidSpec(f"{problems}. Correct the object.") from error
+
+
+def parse_server(body: Mapping[str, Any]) -> Server:
+    """Raises InvalidSpec."""
+    metadata = body["metadata"]
     return Server(
         name=metadata["name"],
         namespace=metadata["namespace"],
         uid=metadata["uid"],
         generation=metadata.get("generation", 1),
-        spec=spec,
-        created_at=_seconds(metadata.get("creationTimestamp")),
+        spec=parse_spec(WhisperServerSpec, body),
+        created_at=unix_seconds(metadata.get("creationTimestamp")),
     )
 
 
-def _seconds(timestamp: str | None) -> float:
+def unix_seconds(timestamp: str | None) -> float:
     return datetime.fromisoformat(timestamp).timestamp() if timestamp else 0.0
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from whisper_operator.crd.fields import rule
 from whisper_operator.crd.schema import structural_schema
+from whisper_operator.crd.whisper_client import WhisperClient
 from whisper_operator.crd.whisper_server import MAX_NAME_LENGTH, WhisperServer
 
 GROUP = "whisperfleet.dev"
@@ -41,6 +42,8 @@ class Kind:
     model: type[BaseModel]
     columns: tuple[Column, ...]
     scalable: bool = False
+    has_service: bool = False
+    """Of its own name, which a Service may not bear if it begins with a digit."""
 
     @property
     def name(self) -> str:
@@ -71,9 +74,26 @@ WHISPER_SERVER = Kind(
         Column("Message", _condition("Ready", "message"), priority=1),
     ),
     scalable=True,
+    has_service=True,
 )
 
-KINDS = (WHISPER_SERVER,)
+WHISPER_CLIENT = Kind(
+    kind="WhisperClient",
+    plural="whisperclients",
+    short_names=("wcl",),
+    model=WhisperClient,
+    columns=(
+        Column("Ready", _condition("Ready", "status")),
+        Column("Reason", _condition("Ready", "reason")),
+        Column("Secret", ".status.secretName", description="The Secret with the API key."),
+        Column("Client", ".status.client", description="The id, as `whisperfleet clients list` shows it."),
+        Column("Models", ".spec.models", description="What it may use; empty = all."),
+        _AGE,
+        Column("Message", _condition("Ready", "message"), priority=1),
+    ),
+)
+
+KINDS = (WHISPER_SERVER, WHISPER_CLIENT)
 
 
 def definition(kind: Kind) -> dict[str, Any]:
@@ -122,6 +142,8 @@ def _root_schema(kind: Kind) -> dict[str, Any]:
             f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
             f"the name must have at most {MAX_NAME_LENGTH} characters: names of children are made of it",
         ),
+    ]
+    service_rules = [
         rule(
             "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
             "the name must begin with a letter and hold only a-z, 0-9 and '-': a Service bears it",
@@ -134,6 +156,5 @@ def _root_schema(kind: Kind) -> dict[str, Any]:
     }
     return schema | {
         "properties": identity | schema["properties"],
-        "required": ["spec"],
-        "x-kubernetes-validations": name_rules,
+        "x-kubernetes-validations": name_rules + (service_rules if kind.has_service else []),
     }

@@ -78,6 +78,9 @@ StringMap = Annotated[dict[str, LabelText], Field(max_length=64)]
 QuantityMap = Annotated[dict[str, Quantity], Field(max_length=16)]
 
 
+Bytes = Annotated[int, Field(json_schema_extra={"format": "int64"})]
+
+
 class SecretKeyRef(Shape):
     name: ObjectName = Field(description="Name of the Secret, in the same namespace.")
     key: SecretKey = Field(description="Key inside the Secret.")

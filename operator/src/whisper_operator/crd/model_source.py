@@ -47,12 +47,8 @@ class ClaimSource(Shape):
     path: ModelFile = Field(description="Path of the model file on the volume.")
 
 
-class WhisperModelRef(Shape):
-    name: ObjectName = Field(description="Name of a WhisperModel in the same namespace.")
-
-
 _DOWNLOADS = "[has(self.name), has(self.http), has(self.huggingFace)]"
-_ALL = "[has(self.name), has(self.http), has(self.huggingFace), has(self.claim), has(self.whisperModel)]"
+_ALL = "[has(self.name), has(self.http), has(self.huggingFace), has(self.claim)]"
 
 
 class DownloadSource(Shape):
@@ -74,17 +70,11 @@ class DownloadSource(Shape):
 
 
 class ModelSource(DownloadSource):
-    """A model: downloaded, on a volume that is there, or shared by a WhisperModel."""
+    """A model: downloaded, or on a volume that is there."""
 
     model_config = shape_config(
-        rule(
-            f"{_ALL}.exists_one(given, given)",
-            "give exactly one of name, http, huggingFace, claim and whisperModel",
-        ),
+        rule(f"{_ALL}.exists_one(given, given)", "give exactly one of name, http, huggingFace and claim"),
         rule("!has(self.mirror) || has(self.name)", "mirror goes with name: it holds the catalogue's files"),
     )
 
     claim: ClaimSource | None = Field(default=None, description="A file on a volume that exists already.")
-    whisper_model: WhisperModelRef | None = Field(
-        default=None, description="A WhisperModel, whose verified file many servers mount read-only."
-    )

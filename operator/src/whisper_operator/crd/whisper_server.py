@@ -8,6 +8,7 @@ from pydantic import Field
 
 from whisper_operator.crd.fields import (
     AnyObject,
+    Bytes,
     Conditions,
     ConfigMapKeyRef,
     IntOrPercent,
@@ -33,7 +34,6 @@ MAX_REPLICAS = 1000
 Replicas = Annotated[int, Field(ge=0, le=MAX_REPLICAS)]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
 PodLabels = StringMap
-Cron = Annotated[str, Field(pattern=r"^\S+ \S+ \S+ \S+ \S+$", max_length=100)]
 Argument = Annotated[str, Field(max_length=200)]
 
 CacheMode = Literal["PerServer", "PerPod", "ExistingClaim", "Ephemeral"]
@@ -142,15 +142,6 @@ class ServerOptions(Shape):
     )
 
 
-class Schedule(Shape):
-    start: Cron = Field(description="When it begins, as cron expression of five fields.")
-    end: Cron = Field(description="When it ends, as cron expression of five fields.")
-    timezone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+/-]+$", max_length=64)] = Field(
-        default="UTC", description="Time zone of both, such as Europe/Berlin."
-    )
-    min_replicas: Replicas = Field(description="How many pods there are at least in between.")
-
-
 class Autoscaling(Shape):
     model_config = shape_config(
         rule(
@@ -166,9 +157,6 @@ class Autoscaling(Shape):
     scale_up_delay_seconds: Seconds = Field(default=0, description="How long the need must last before pods are added.")
     scale_down_delay_seconds: Seconds = Field(
         default=300, description="How long fewer pods must have been enough before some are taken away."
-    )
-    schedules: Annotated[list[Schedule], Field(max_length=16)] = Field(
-        default=[], description="Times at which more pods are kept ready."
     )
 
 
@@ -311,7 +299,7 @@ class WhisperServerSpec(Shape):
             "queue.name is needed where the model is not from the catalogue",
         ),
         rule(
-            "!(has(self.model.claim) || has(self.model.whisperModel)) || !has(self.cache)",
+            "!has(self.model.claim) || !has(self.cache)",
             "cache goes with a model that is downloaded",
         ),
     )
@@ -383,9 +371,6 @@ class WhisperServerSpec(Shape):
     pod_template_patch: PodTemplatePatch | None = Field(
         default=None, description="Changes to the pods that no other field offers."
     )
-
-
-Bytes = Annotated[int, Field(json_schema_extra={"format": "int64"})]
 
 
 class ModelStatus(Shape):

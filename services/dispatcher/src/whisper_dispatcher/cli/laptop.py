@@ -52,13 +52,17 @@ def install_tools() -> None:
         run(consoles()[0])
 
 
-def doctor() -> None:
+def doctor(
+    context: Annotated[str, typer.Option(help="Examine the cluster of this kubectl context instead.")] = "",
+) -> None:
     """Check every part of a running pipeline and say what is wrong and what to do."""
+    from whisper_dispatcher.local.doctor import cluster_doctor
     from whisper_dispatcher.local.doctor import doctor as run
 
     logs.configure("doctor", as_json=False)
+    console = consoles()[0]
     with told():
-        raise typer.Exit(run(consoles()[0]))
+        raise typer.Exit(cluster_doctor(console, context) if context else run(console))
 
 
 def _start_failures() -> tuple[type[Exception], ...]:

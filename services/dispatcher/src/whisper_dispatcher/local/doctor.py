@@ -20,6 +20,7 @@ from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.local import running
 from whisper_dispatcher.local.admin import admin_settings
 from whisper_dispatcher.local.build_whisper import cached_binary
+from whisper_dispatcher.local.cluster_doctor import cluster_findings
 from whisper_dispatcher.local.errors import ToolMissing
 from whisper_dispatcher.local.findings import (
     Finding,
@@ -47,6 +48,19 @@ MARKS = {"well": ("ok", "green"), "warning": ("look", "yellow"), "wrong": ("wron
 def doctor(console: Console) -> int:
     """0 when nothing is wrong."""
     findings = asyncio.run(_examine(console))
+    return _verdict(findings)
+
+
+def cluster_doctor(console: Console, context: str) -> int:
+    """context: kubectl's. 0 when nothing is wrong there."""
+    findings = []
+    for finding in cluster_findings(context):
+        findings.append(finding)
+        _show(console, finding)
+    return _verdict(findings)
+
+
+def _verdict(findings: list[Finding]) -> int:
     return 1 if any(finding.verdict == "wrong" for finding in findings) else 0
 
 
@@ -54,10 +68,14 @@ async def _examine(console: Console) -> list[Finding]:
     findings = []
     async for finding in _findings():
         findings.append(finding)
-        mark, style = MARKS[finding.verdict]
-        console.print(f"{mark:<6}", style=style, end="")
-        console.print(finding.text, highlight=False, markup=False, soft_wrap=True)
+        _show(console, finding)
     return findings
+
+
+def _show(console: Console, finding: Finding) -> None:
+    mark, style = MARKS[finding.verdict]
+    console.print(f"{mark:<6}", style=style, end="")
+    console.print(finding.text, highlight=False, markup=False, soft_wrap=True)
 
 
 async def _findings() -> AsyncIterator[Finding]:

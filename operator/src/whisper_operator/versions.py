@@ -1,0 +1,15 @@
+"""Which of two versions of one object counts: answers to own writes and events arrive in any order."""
+
+from __future__ import annotations
+
+from whisper_operator.server import Manifest
+
+
+def is_outdated(body: Manifest, known: Manifest | None) -> bool:
+    if known is None or known["metadata"]["uid"] != body["metadata"]["uid"]:
+        return False
+    return _version(known) > _version(body)
+
+
+def _version(body: Manifest) -> int:
+    return int(body["metadata"]["resourceVersion"])

@@ -1,0 +1,196 @@
+"""A whole reconcile of a WhisperServer, against an API server that is as strict as the real one."""
+
+import asyncio
+
+import pytest
+from strict_cluster import StrictCluster
+from whisper_server_objects import body, complete_job, server, settings
+
+from whisper_operator.child_store import ChildStore
+from whisper_operator.cluster import ApiError
+from whisper_operator.events import Recorder
+from whisper_operator.reconcile import Reconciler
+from whisper_operator.working import NotAsWanted
+
+KEY = ("speech", "demo")
+CHILDREN = ("Deployment", "Job", "NetworkPolicy", "PersistentVolumeClaim", "Secret", "Service")
+
+
+class Operator:
+    """One run of it: what it knows is what the cluster tells it."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.store = ChildStore()
+        self.again = []
+        self.reconciler = Reconciler(
+            cluster, settings(), self.store, Recorder(cluster), take=self.store.put, again=self.again.append
+        )
+        self.look()
+
+    def look(self):
+        """Lists everything, as informers do."""
+        self.store.__init__()
+        for live in self.cluster.objects.values():
+            if live["kind"] == "WhisperServer":
+                self.reconciler.see(live)
+            else:
+                self.store.put(live)
+
+    async def reconcile(self, key=KEY):
+        """Returns what was written."""
+        self.cluster.writes.clear()
+        await self.reconciler.reconcile(key)
+        return list(self.cluster.writes)
+
+    def status(self, name="demo"):
+        conditions = self.cluster.objects["WhisperServer", "speech", name]["status"]["conditions"]
+        return {each["type"]: (each["status"], each["reason"]) for each in conditions}
+
+
+@pytest.fixture
+def cluster():
+    made = StrictCluster()
+    made.hold(body())
+    return made
+
+
+@pytest.fixture
+def operator(cluster):
+    return Operator(cluster)
+
+
+def finish_download(cluster):
+    (job,) = [live for live in cluster.objects.values() if live["kind"] == "Job"]
+    job["status"] = complete_job(server())["status"]
+
+
+def kinds(writes, method):
+    return sorted(kind for each, kind, _ in writes if each == method)
+
+
+async def test_a_new_server_gets_its_children_and_a_status(operator):
+    written = await operator.reconcile()
+    assert kinds(written, "apply") == list(CHILDREN)
+    assert operator.status()["Ready"] == ("False", "DownloadPending")
+
+
+async def test_a_second_look_writes_nothing_and_neither_does_another_operator(operator, cluster):
+    await operator.reconcile()
+    assert await operator.reconcile() == []
+    assert await Operator(cluster).reconcile() == []
+
+
+async def test_the_claim_is_there_before_the_download_that_fills_it(operator):
+    order = [kind for method, kind, _ in await operator.reconcile() if method == "apply"]
+    assert order.index("PersistentVolumeClaim") < order.index("Job")
+
+
+async def test_pods_are_started_once_the_model_is_there(operator, cluster):
+    await operator.reconcile()
+    assert cluster.objects["Deployment", "speech", "demo"]["spec"]["replicas"] == 0
+    finish_download(cluster)
+    operator.look()
+    assert kinds(await operator.reconcile(), "apply") == ["Deployment"]
+    assert cluster.objects["Deployment", "speech", "demo"]["spec"]["replicas"] == 1
+    assert operator.status()["ModelCached"] == ("True", "Cached")
+
+
+async def test_a_field_that_somebody_changed_is_put_back_with_one_write(operator, cluster):
+    await operator.reconcile()
+    cluster.objects["Service", "speech", "demo"]["spec"]["selector"] = {"other": "pods"}
+    operator.look()
+    assert await operator.reconcile() == [("apply", "Service", "demo")]
+    assert cluster.objects["Service", "speech", "demo"]["spec"]["selector"] != {"other": "pods"}
+
+
+async def test_a_child_that_is_no_longer_wanted_goes(operator, cluster):
+    await operator.reconcile()
+    spec = {"model": {"name": "demo.en"}, "networkPolicy": {"enabled": False}}
+    cluster.hold(cluster.objects["WhisperServer", "speech", "demo"] | {"spec": spec})
+    operator.look()
+    assert ("delete", "NetworkPolicy") in [(method, kind) for method, kind, _ in await operator.reconcile()]
+    operator.look()
+    assert await operator.reconcile() == []
+
+
+async def test_a_download_whose_template_may_not_change_is_made_anew(operator, cluster):
+    await operator.reconcile()
+    live = cluster.objects["WhisperServer", "speech", "demo"]
+    cluster.hold(live | {"spec": live["spec"] | {"nodeSelector": {"disk": "fast"}}})
+    operator.look()
+    written = await operator.reconcile()
+    assert "Job" in kinds(written, "delete")
+    operator.look()
+    assert kinds(await operator.reconcile(), "apply") == ["Job"]
+
+
+async def test_a_child_of_somebody_else_is_left_alone_and_named(operator, cluster):
+    theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "demo", "namespace": "speech"}}
+    cluster.hold(theirs | {"spec": {"clusterIP": "10.0.0.1"}})
+    with pytest.raises(NotAsWanted):
+        await operator.reconcile()
+    assert cluster.objects["Service", "speech", "demo"]["spec"] == {"clusterIP": "10.0.0.1"}
+    assert operator.status()["Degraded"] == ("True", "NameTaken")
+
+
+async def test_a_refused_child_is_told_while_the_others_are_made(operator, cluster):
+    cluster.refusals["PersistentVolumeClaim"] = ApiError(403, "Forbidden", "exceeded quota: storage.")
+    with pytest.raises(NotAsWanted, match="exceeded quota"):
+        await operator.reconcile()
+    assert operator.status()["Degraded"] == ("True", "Forbidden")
+    assert ("Deployment", "speech", "demo") in cluster.objects
+    cluster.refusals.clear()
+    operator.look()
+    await operator.reconcile()
+    assert operator.status()["Degraded"][0] == "False"
+
+
+async def test_a_namespace_that_goes_is_no_fault(operator, cluster):
+    for kind in CHILDREN:
+        cluster.refusals[kind] = ApiError(403, "Forbidden", "namespace speech is being terminated")
+    await operator.reconcile()
+    assert operator.status()["Degraded"] == ("False", "AsWanted")
+
+
+async def test_a_server_deleted_meanwhile_is_no_fault(operator, cluster):
+    del cluster.objects["WhisperServer", "speech", "demo"]
+    await operator.reconcile()
+
+
+async def test_a_server_that_is_going_gets_nothing_more(operator, cluster):
+    cluster.objects["WhisperServer", "speech", "demo"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    operator.look()
+    assert await operator.reconcile() == []
+
+
+async def test_a_spec_that_cannot_be_read_is_told_and_nothing_is_touched(operator, cluster):
+    await operator.reconcile()
+    live = cluster.objects["WhisperServer", "speech", "demo"]
+    cluster.hold(live | {"spec": live["spec"] | {"slots": "many"}})
+    operator.look()
+    written = await operator.reconcile()
+    assert {method for method, _, _ in written} == {"status", "create"}
+    assert operator.status()["Ready"] == ("False", "InvalidSpec")
+    operator.look()
+    assert await operator.reconcile() == []
+
+
+async def test_the_second_model_on_a_queue_is_refused_until_the_first_is_gone(operator, cluster):
+    other = {"model": {"name": "tiny.en"}, "queue": {"name": "demo.en"}}
+    cluster.hold(body(other, name="late", uid="u-2"))
+    cluster.objects["WhisperServer", "speech", "late"]["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    operator.look()
+    await operator.reconcile()
+    assert kinds(await operator.reconcile(("speech", "late")), "apply") == []
+    assert operator.status("late")["Ready"] == ("False", "QueueTaken")
+    operator.reconciler.forget(KEY)
+    assert ("speech", "late") in operator.again
+    assert kinds(await operator.reconcile(("speech", "late")), "apply")
+
+
+async def test_events_tell_what_happened_and_never_at_rest(operator, cluster):
+    written = await operator.reconcile()
+    assert kinds(written, "create") == ["Event"]
+    await asyncio.sleep(0)
+    assert kinds(await operator.reconcile(), "create") == []
