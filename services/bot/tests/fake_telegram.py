@@ -130,14 +130,15 @@ class FakeTelegram:
         await self._end.wait()
         await self.stop()
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, host: str | None = "127.0.0.1") -> None:
+        """host: None = every address of the machine."""
         self._loop = asyncio.get_running_loop()
         app = web.Application(client_max_size=MAX_DOCUMENT_BYTES + 1024 * 1024)
         app.router.add_get("/file/bot{token}/{path:.*}", self._download)
         app.router.add_route("*", "/bot{token}/{method}", self._serve)
         self._runner = web.AppRunner(app, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        site = web.TCPSite(self._runner, host, port)
         await site.start()
         host, number = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{number}"
