@@ -61,7 +61,26 @@ class StrictCluster:
 
     async def create(self, resource, manifest):
         self._requested("create", resource, manifest)
-        return manifest
+        if "generateName" in manifest["metadata"]:
+            return manifest
+        if _key(manifest) in self.objects:
+            raise ApiError(409, "AlreadyExists", f"{resource.plural} already exists")
+        return self._store(manifest, f"uid-{next(self._numbers)}")
+
+    async def get(self, resource, namespace, name):
+        return copy.deepcopy(self.objects.get((resource.kind, namespace, name)))
+
+    async def merge(self, resource, namespace, name, patch):
+        self.writes.append(("merge", resource.kind, name))
+        live = self.objects[resource.kind, namespace, name]
+        if patch["metadata"].get("resourceVersion", "") not in ("", live["metadata"]["resourceVersion"]):
+            raise ApiError(409, "Conflict", "the object has been modified")
+        return self._store(_merged(live, patch), live["metadata"]["uid"])
+
+    async def list_all(self, resource, namespace, selector):
+        assert not selector
+        found = [live for (kind, _, _), live in self.objects.items() if kind == resource.kind]
+        return copy.deepcopy(found), "1"
 
     async def last_log_line(self, namespace, pod, container):
         return ""

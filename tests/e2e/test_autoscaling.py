@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from tests.e2e.cluster.cluster import Cluster
+from tests.e2e.deliveries import count_deliveries
 from tests.e2e.objects import Objects
 from tests.e2e.speech import HELLO, Gateway
 
@@ -21,10 +24,13 @@ def wanted_pods(objects: Objects) -> int:
     return int(objects.existing("whisperserver", "scaled")["spec"].get("replicas", 0))
 
 
-def test_the_queue_wakes_pods_and_lets_them_sleep_again(namespace: Objects, gateway: Gateway) -> None:
+def test_the_queue_wakes_pods_and_lets_them_sleep_again_without_cutting_a_window_short(
+    namespace: Objects, gateway: Gateway, cluster: Cluster, tmp_path: Path
+) -> None:
     namespace.server("scaled", SCALED)
     assert "work in the queue" in namespace.wait_reason("scaled", "Ready", "ScaledToZero")
     namespace.wait("The gateway knows the model", lambda: gateway.knows("first"))
+    before = count_deliveries(cluster, "first", tmp_path)
 
     with ThreadPoolExecutor(JOBS) as clients:
         jobs = [clients.submit(gateway.transcribe, model="first", number=number, limit_s=180) for number in range(JOBS)]
@@ -37,3 +43,4 @@ def test_the_queue_wakes_pods_and_lets_them_sleep_again(namespace: Objects, gate
     namespace.wait(
         "The pods go", lambda: not [kind for kind, _ in namespace.children("scaled") if kind == "Pod"], limit_s=180
     )
+    assert count_deliveries(cluster, "first", tmp_path) - before == JOBS, "A window was handed out twice."

@@ -35,6 +35,19 @@ def test_the_status_tells_the_whole_story_in_one_line(namespace: Objects) -> Non
     assert line.split()[:5] == ["story", "demo.en", "True", "Serving", "1"]
 
 
+def test_events_tell_each_step_once(namespace: Objects) -> None:
+    namespace.server("told")
+    namespace.wait_ready("told")
+
+    def reasons() -> list[str]:
+        chosen = "--field-selector=involvedObject.kind=WhisperServer,involvedObject.name=told"
+        return namespace.kubectl("get", "events", chosen, "--output=jsonpath={.items[*].reason}").split()
+
+    namespace.wait("The server's readiness is told", lambda: "Serving" in reasons())
+    assert {"ModelCached", "Serving"} <= set(reasons())
+    assert len(reasons()) == len(set(reasons()))
+
+
 def test_helm_test_hears_the_recording_through_everything(
     namespace: Objects, platform: Objects, cluster: Cluster
 ) -> None:

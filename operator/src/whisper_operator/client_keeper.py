@@ -40,6 +40,8 @@ from whisper_operator.working import NotAsWanted, Workers
 log = structlog.get_logger()
 
 RETRY_S = 2.0
+CONNECT_GRACE_S = 5.0
+"""After a start; that NATS is away is told of every client, and it should not be told for nothing."""
 _AWAY = (QueueUnavailable, QueueFull, ApiError, Unreachable)
 
 
@@ -62,18 +64,28 @@ class ClientKeeper:
         self._secrets: dict[ServerKey, Manifest] = {}
         self._registry: ClientRegistry | None = None
         self._deleted = asyncio.Event()
+        self._connected = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled."""
         try:
+            await self._wait_for_nats()
             async with asyncio.TaskGroup() as group:
                 group.create_task(Workers(WHISPER_CLIENT.kind, self.queue, self.reconcile).run())
                 group.create_task(self._keep_records())
         finally:
             self.queue.close()
 
+    async def _wait_for_nats(self) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_GRACE_S):
+                await self._connected.wait()
+        except TimeoutError:
+            log.warning("NATS is not reached yet", clients=len(self.clients))
+
     def connected(self, jetstream: JetStream) -> None:
         self._registry = ClientRegistry(jetstream)
+        self._connected.set()
         self._deleted.set()
         for key in self.clients:
             self.queue.add(key)

@@ -36,7 +36,8 @@ class Kubectl:
         except subprocess.TimeoutExpired as error:
             raise KubectlFailed(f"kubectl gave no answer within {KUBECTL_TIMEOUT_S:g} s.") from error
         if done.returncode:
-            raise KubectlFailed(done.stderr.strip() or f"kubectl ended with {done.returncode}.")
+            said = done.stderr.strip().rstrip(".") or f"kubectl ended with {done.returncode}"
+            raise KubectlFailed(f"{said}.")
         found: list[dict[str, Any]] = json.loads(done.stdout)["items"]
         return found
 
