@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 from aiohttp import web
 from fake_telegram import FakeTelegram
@@ -34,7 +35,8 @@ def person(telegram: FakeTelegram) -> web.Application:
 
 
 async def serve() -> None:
-    telegram = FakeTelegram(os.environ["TELEGRAM_BOT_TOKEN"])
+    # As with Telegram, no number comes twice: a kept cluster remembers those of earlier runs.
+    telegram = FakeTelegram(os.environ["TELEGRAM_BOT_TOKEN"], first_number=int(time.time()))
     await telegram.start(API_PORT, host=None)
     runner = web.AppRunner(person(telegram))
     await runner.setup()

@@ -85,7 +85,7 @@ def utf16_units(text: str) -> int:
 class FakeTelegram:
     """decide_fault: asked at every call, at polls that bring something, and at every `download`; None = it succeeds."""
 
-    def __init__(self, token: str, *, clock_scale: float = 1.0) -> None:
+    def __init__(self, token: str, *, clock_scale: float = 1.0, first_number: int = 1) -> None:
         self.token = token
         self.url = ""
         self.messages: dict[tuple[int, int], Shown] = {}
@@ -104,8 +104,8 @@ class FakeTelegram:
         self._not_before: dict[int, float] = {}
         self._files: dict[str, tuple[bytes, int]] = {}
         self._updates: list[dict[str, Any]] = []
-        self._numbers = itertools.count(1)
-        self._update_numbers = itertools.count(1000)
+        self._numbers = itertools.count(first_number)
+        self._update_numbers = itertools.count(999 + first_number)
         self._news = asyncio.Event()
         self._poll = 0
         self._runner: web.AppRunner | None = None
