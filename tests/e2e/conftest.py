@@ -19,7 +19,7 @@ from tests.e2e.speech import Gateway, forwarded
 
 KEEP = "WHISPERFLEET_KEEP_CLUSTER"
 """Set: the cluster stays, and so do its images, which are not built again."""
-_NEEDED_IMAGES = (NATS, "operator", "dispatcher", "models", "whisper-worker")
+_NEEDED_IMAGES = (NATS, "operator", "dispatcher", "bot", "models", "whisper-worker")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tests.e2e.cluster import paths
@@ -26,9 +27,10 @@ def helm(cluster: Cluster, *arguments: str, limit_s: float = _INSTALL_LIMIT_S) -
     return run([*command, *arguments], limit_s=limit_s)
 
 
-def install(cluster: Cluster) -> None:
-    """Or upgrade; returns once everything is ready."""
-    options = ("--install", "--values", str(VALUES), "--wait", f"--timeout={_INSTALL_LIMIT_S:g}s")
+def install(cluster: Cluster, values: Mapping[str, str] | None = None) -> None:
+    """Or upgrade; returns once everything is ready. values: on top of the test cluster's."""
+    options = ["--install", "--values", str(VALUES), "--wait", f"--timeout={_INSTALL_LIMIT_S:g}s"]
+    options += [f"--set={name}={value}" for name, value in (values or {}).items()]
     helm(cluster, "upgrade", PLATFORM, str(CHART), *options, limit_s=_INSTALL_LIMIT_S + 10)
 
 

@@ -15,6 +15,8 @@ from whisper_models.bundled import sample_path
 
 HELLO = "hello world one two three"
 """What is said in hello.wav."""
+NOTE = "good morning this is a test please open the blue door"
+"""What is said in voice-note.ogg."""
 
 
 @dataclass(frozen=True, slots=True)

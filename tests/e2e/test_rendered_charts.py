@@ -45,6 +45,7 @@ VALUES: dict[str, dict[str, Any]] = {
             "minutesPerDay": 60,
             "jobsInFlight": 2,
             "webhook": {"url": "https://bot.example.com/", "secretName": "telegram"},
+            "telegramApiUrl": "http://telegram-bot-api.chat:8081",
         },
         "nats": {"replicas": 3, "persistence": {"storageClassName": "fast", "annotations": {"a": "b"}}},
         "monitoring": {
@@ -258,6 +259,25 @@ def nats_config(helm: Any, values: dict[str, Any]) -> str:
 def test_the_bot_is_off_until_its_token_is_named(helm):
     assert not [name for name in pods(rendered(helm, {})) if name.endswith("-bot")]
     assert [name for name in pods(rendered(helm, VALUES["everything on"])) if name.endswith("-bot")]
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("", 443), ("http://api.chat", 80), ("https://api.example.com/bots", 443), ("http://api.chat:8081", 8081)],
+)
+def test_the_bot_may_reach_the_bot_api_where_it_is(helm, url, port):
+    values = {"bot": {"token": {"secretName": "t"}, "apiKey": {"secretName": "k"}, "telegramApiUrl": url}}
+    manifests = rendered(helm, values)
+    spec = pods(manifests)["speech-whisperfleet-bot"]["containers"][0]
+    given = {variable["name"]: variable.get("value") for variable in spec["env"]}
+    assert given.get("WHISPERFLEET_TELEGRAM_API_URL", "") == url
+    (policy,) = [
+        each
+        for each in manifests
+        if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == "speech-whisperfleet-bot"
+    ]
+    anywhere = [rule["ports"] for rule in policy["spec"]["egress"] if "to" not in rule]
+    assert [{"port": port, "protocol": "TCP"}] in anywhere
 
 
 @pytest.mark.parametrize(

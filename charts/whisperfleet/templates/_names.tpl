@@ -57,6 +57,11 @@ annotations: {{- toYaml . | nindent 2 }}
 http://{{ include "whisperfleet.fullname" . }}-gateway.{{ .Release.Namespace }}.svc:{{ .Values.gateway.service.port }}
 {{- end -}}
 
+{{- define "whisperfleet.telegramPort" -}}
+{{- $url := urlParse .Values.bot.telegramApiUrl -}}
+{{- default (ternary "80" "443" (eq $url.scheme "http")) (regexFind ":[0-9]+$" $url.host | trimPrefix ":") -}}
+{{- end -}}
+
 {{- define "whisperfleet.operatorAccount" -}}
 {{- default (include "whisperfleet.componentName" (dict "root" . "component" "operator")) .Values.operator.serviceAccount.existingName -}}
 {{- end -}}

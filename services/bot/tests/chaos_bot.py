@@ -127,7 +127,7 @@ class Chaos:
         return further == split(words)[1:]
 
     def report(self, took_s: float) -> dict[str, Any]:
-        orphans = [shown for shown in self.telegram.messages.values() if shown.by_bot and is_status(shown)]
+        orphans = [shown for shown in list(self.telegram.messages.values()) if shown.by_bot and is_status(shown)]
         replies = sum(len(self.fleet.final_replies(*key)) for key in self.sent)
         return {
             "messages": len(self.sent),

@@ -1,6 +1,7 @@
 """A strict Bot API server: it keeps what a chat shows and refuses what Telegram refuses, with Telegram's words.
 
-The server lives in the event loop that starts it; what people do may come from another thread. Faults are decided by the test, call by call.
+The server lives in the event loop that starts it; what people do and see may be asked from another thread,
+so lists are copied before they are walked through. Faults are decided by the test, call by call.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def utf16_units(text: str) -> int:
 class FakeTelegram:
     """decide_fault: asked at every call, at polls that bring something, and at every `download`; None = it succeeds."""
 
-    def __init__(self, token: str, *, clock_scale: float = 1.0) -> None:
+    def __init__(self, token: str, *, clock_scale: float = 1.0, first_number: int = 1) -> None:
         self.token = token
         self.url = ""
         self.messages: dict[tuple[int, int], Shown] = {}
@@ -103,8 +104,8 @@ class FakeTelegram:
         self._not_before: dict[int, float] = {}
         self._files: dict[str, tuple[bytes, int]] = {}
         self._updates: list[dict[str, Any]] = []
-        self._numbers = itertools.count(1)
-        self._update_numbers = itertools.count(1000)
+        self._numbers = itertools.count(first_number)
+        self._update_numbers = itertools.count(999 + first_number)
         self._news = asyncio.Event()
         self._poll = 0
         self._runner: web.AppRunner | None = None
@@ -129,14 +130,15 @@ class FakeTelegram:
         await self._end.wait()
         await self.stop()
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, host: str | None = "127.0.0.1") -> None:
+        """host: None = every address of the machine."""
         self._loop = asyncio.get_running_loop()
         app = web.Application(client_max_size=MAX_DOCUMENT_BYTES + 1024 * 1024)
         app.router.add_get("/file/bot{token}/{path:.*}", self._download)
         app.router.add_route("*", "/bot{token}/{method}", self._serve)
         self._runner = web.AppRunner(app, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        site = web.TCPSite(self._runner, host, port)
         await site.start()
         host, number = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{number}"
@@ -211,11 +213,11 @@ class FakeTelegram:
         }
 
     def replies_to(self, chat: int, message_id: int) -> list[Shown]:
-        found = [shown for shown in self.messages.values() if shown.chat == chat and shown.reply_to == message_id]
+        found = [shown for shown in list(self.messages.values()) if shown.chat == chat and shown.reply_to == message_id]
         return sorted(found, key=lambda shown: shown.message_id)
 
     def by_bot(self, chat: int) -> list[Shown]:
-        found = [shown for shown in self.messages.values() if shown.chat == chat and shown.by_bot]
+        found = [shown for shown in list(self.messages.values()) if shown.chat == chat and shown.by_bot]
         return sorted(found, key=lambda shown: shown.message_id)
 
     async def push_webhook(self, update: dict[str, Any], *, secret: str | None = None) -> int:

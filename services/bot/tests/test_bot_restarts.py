@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from whisper_bot.gateway_client import GatewayClient, Upload
 from whisper_bot.note_run import NoteRuns
 from whisper_bot.records import File, Note
 from whisper_bot.settings import BotSettings
-from whisper_bot.store import RECORDS_STREAM, Kept, Store, ensure_streams, note_subject
+from whisper_bot.store import RECORDS_STREAM, UPDATES_STREAM, Kept, Store, ensure_streams, note_subject
 from whisper_bot.telegram import Telegram, real_clock
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import JobState
@@ -194,6 +195,30 @@ async def test_a_failure_that_may_pass_can_be_tried_again(fleet: Fleet, bot: Bot
     telegram.tap(500, failed.message_id, failed.buttons()["Попробовать ещё раз"], language_code="ru")
     await asyncio.to_thread(until, lambda: failed.text == WORDS, 60, "the answer after all")
     assert len(telegram.by_bot(500)) == 1
+
+
+async def test_an_update_delivered_again_while_it_is_held_is_let_go_by_neither(
+    fleet: Fleet, bot: Bots, tmp_path: Path
+) -> None:
+    """The second delivery was acknowledged at once, and with it the first: when that failed, the recording was lost."""
+    telegram, running = fleet.telegram, fleet.running()
+    bot.start(tmp_path / "bot.log")
+    fleet.kill_child("planner", signal.SIGSTOP)
+    try:
+        message = telegram.say(700, **voice(fleet))
+        await asyncio.to_thread(until, lambda: telegram.by_bot(700), 60, "the status message")
+        async with connected(running["nats_url"], name="t", user="admin", password=running["nats_password"]) as queue:
+            (held,) = (await queue.subjects(UPDATES_STREAM, "telegram.updates.700")).items()
+            assert held[1] == 1
+            stored = await queue.api(f"STREAM.MSG.GET.{UPDATES_STREAM}", {"last_by_subj": held[0]})
+            await queue.publish(held[0], base64.b64decode(stored["message"]["data"]))
+            sticker = telegram.say(701, sticker={"file_id": "s"})
+            await asyncio.to_thread(fleet.answer_to, 701, sticker)
+            assert await queue.subjects(UPDATES_STREAM, held[0]) == {held[0]: 2}
+    finally:
+        fleet.kill_child("planner", signal.SIGCONT)
+    assert (await asyncio.to_thread(fleet.answer_to, 700, message)).text == WORDS
+    assert len(telegram.by_bot(700)) == 1
 
 
 async def test_progress_that_is_carried_out_too_late_does_not_stay(fleet: Fleet) -> None:

@@ -63,7 +63,7 @@ class Bot:
         # Of one chat, status messages stand in the order of the recordings.
         self._chats: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._users: dict[int, set[str]] = defaultdict(set)
-        self._running: set[str] = set()
+        self._notes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._stopping = asyncio.Event()
         self.name = ""
 
@@ -161,20 +161,17 @@ class Bot:
         return None
 
     async def _finish(self, key: str) -> None:
-        """Whoever works on a note already goes on; a second one would only do the same again."""
-        if key in self._running:
-            return
-        kept = await self._store.note(key)
-        user = kept.record.user if kept else 0
-        self._running.add(key)
-        self._users[user].add(key)
-        try:
-            await self._runs.finish(key)
-        finally:
-            self._running.discard(key)
-            self._users[user].discard(key)
-            if not self._users[user]:
-                del self._users[user]
+        """One at a time works on a note. A second delivery waits for the first, which may fail where it must not."""
+        async with self._notes.setdefault(key, asyncio.Lock()):
+            kept = await self._store.note(key)
+            user = kept.record.user if kept else 0
+            self._users[user].add(key)
+            try:
+                await self._runs.finish(key)
+            finally:
+                self._users[user].discard(key)
+                if not self._users[user]:
+                    del self._users[user]
 
     # Recordings
 
