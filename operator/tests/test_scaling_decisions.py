@@ -2,7 +2,7 @@
 
 import pytest
 
-from whisper_operator.crd.whisper_server import Autoscaling
+from whisper_operator.crd.serving import Autoscaling
 from whisper_operator.scaling import Load, Needs, is_news, needed_pods, scaled
 
 

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-from whisper_operator.crd.whisper_server import Autoscaling
+from whisper_operator.crd.serving import Autoscaling
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from whisper_operator.children.login import login_environment, login_mounts, login_volumes
 from whisper_operator.children.pod import CONTAINER_SECURITY, TMP_MOUNT, TMP_VOLUME, fetch_container, pod_basics
-from whisper_operator.crd.whisper_server import Accelerator, ServerOptions
+from whisper_operator.crd.serving import Accelerator, ServerOptions
 from whisper_operator.model_file import MOUNT_PATH
 from whisper_operator.naming import labels, selector_labels
 from whisper_operator.quantities import whole_cores
