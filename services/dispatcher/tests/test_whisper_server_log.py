@@ -31,6 +31,17 @@ def test_a_gpu_that_cannot_be_initialised_is_a_fallback():
     assert parse_backend([*CUDA, "whisper_backend_init_gpu: failed to initialize CUDA0 backend"]).fell_back
 
 
+@pytest.mark.parametrize(
+    ("device", "loaded", "backend"),
+    [("GPU", True, "openvino"), ("GPU", False, "cpu"), ("CPU", True, "cpu")],
+)
+def test_openvino_counts_once_its_encoder_is_loaded_on_a_gpu(device, loaded, backend):
+    lines = [*CPU_BUILD, f"whisper_openvino_init: path_model = a.xml, device = {device}, cache_dir = c"]
+    if loaded:
+        lines.append("whisper_ctx_init_openvino_encoder_with_state: OpenVINO model loaded")
+    assert parse_backend(lines).name == backend
+
+
 def test_a_cpu_that_was_asked_for_is_no_fallback():
     assert not parse_backend(["whisper_init_with_params_no_state: use gpu    = 0", *CPU_BUILD[1:]]).fell_back
 

@@ -3,6 +3,7 @@ import os
 import signal
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from whisper_contracts.failures import FailureReason, JobFailed
 from whisper_dispatcher.worker.golden import GoldenClip, default_clip
 from whisper_dispatcher.worker.inference_form import InferenceOptions
 from whisper_dispatcher.worker.supervisor import MAX_RESTART_DELAY_S, Supervisor, restart_delay_s
-from whisper_dispatcher.worker.whisper_server import ServerConfig, ServerFailed
+from whisper_dispatcher.worker.whisper_server import CpuFallback, GoldenClipFailed, ServerConfig, ServerFailed
 
 TIMEOUT_S = 60.0
 OPTIONS = InferenceOptions()
@@ -109,7 +110,14 @@ async def test_a_crash_inside_a_request_is_a_failure_of_that_request_alone(stub_
 
 async def test_a_server_that_mishears_its_golden_clip_gets_no_work(stub_config, clip):
     supervisor = Supervisor(stub_config("--delay-ms", "1", "--text", "[BLANK_AUDIO]"), 1, clip)
-    with pytest.raises(ServerFailed, match=r"BLANK_AUDIO.*instead of 'hello world one two three'"):
+    with pytest.raises(GoldenClipFailed, match=r"BLANK_AUDIO.*instead of 'hello world one two three'"):
+        await supervisor.start()
+    assert not supervisor.states()[0].alive
+
+
+async def test_a_server_on_the_cpu_gets_no_work_where_a_gpu_is_required(config, clip):
+    supervisor = Supervisor(replace(config, gpu_required=True), 1, clip)
+    with pytest.raises(CpuFallback, match=r"computes on the CPU, and a GPU is required"):
         await supervisor.start()
     assert not supervisor.states()[0].alive
 

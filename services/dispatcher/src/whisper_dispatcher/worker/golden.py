@@ -11,7 +11,7 @@ from whisper_contracts.pcm import BYTES_PER_SECOND, SAMPLE_RATE_HZ
 from whisper_dispatcher.transcript.server_response import parse_verbose_json
 from whisper_dispatcher.transcript.word_error import word_error_rate
 from whisper_dispatcher.worker.inference_form import InferenceOptions
-from whisper_dispatcher.worker.whisper_server import ServerFailed, WhisperServer
+from whisper_dispatcher.worker.whisper_server import GoldenClipFailed, WhisperServer
 from whisper_models.bundled import NotBundled, sample_path
 
 BUNDLED_CLIP = "hello.wav"
@@ -65,14 +65,14 @@ def default_clip(language: str) -> GoldenClip:
 
 
 async def check_golden_clip(server: WhisperServer, clip: GoldenClip, timeout_s: float) -> None:
-    """Raises ServerFailed when the server cannot be trusted with work."""
+    """Raises GoldenClipFailed when the server cannot be trusted with work."""
     try:
         body = await server.inference(clip.pcm, InferenceOptions(language=clip.language), timeout_s)
         response = parse_verbose_json(body, offset_s=0.0, window_s=len(clip.pcm) / BYTES_PER_SECOND)
     except JobFailed as failure:
         cause = failure.__cause__ or failure
         detail = str(cause) or type(cause).__name__
-        raise ServerFailed(
+        raise GoldenClipFailed(
             f"whisper-server did not transcribe its golden clip ({failure.reason}): {detail}"
         ) from failure
     if clip.text is None:
@@ -80,7 +80,7 @@ async def check_golden_clip(server: WhisperServer, clip: GoldenClip, timeout_s: 
     heard = "".join(segment.text for segment in response.segments).strip()
     error_rate = word_error_rate(clip.text, heard)
     if error_rate > clip.max_word_error_rate:
-        raise ServerFailed(
+        raise GoldenClipFailed(
             f"whisper-server heard {heard!r} in its golden clip instead of {clip.text!r}: word error rate "
             f"{error_rate:.2f}, allowed {clip.max_word_error_rate:.2f}. Check the model, or name a clip that fits it."
         )

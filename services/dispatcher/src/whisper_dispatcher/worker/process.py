@@ -135,6 +135,7 @@ def _server_config(settings: WorkerSettings) -> ServerConfig:
         model=settings.model_path,
         threads=settings.threads,
         language=settings.server_language,
+        gpu_required=settings.gpu_required,
         extra_args=settings.server_args,
     )
 
@@ -163,7 +164,7 @@ async def serve(settings: WorkerSettings) -> int:
     except asyncio.CancelledError:
         return 0
     except ServerFailed as error:
-        log.error("worker stops", error=str(error))
+        log.error("worker stops", reason=error.reason, error=str(error))
         return 1
     finally:
         listener.close()

@@ -14,7 +14,7 @@ Stage = Literal["starting", "reading the model", "preparing the device"]
 @dataclass(frozen=True, slots=True)
 class Backend:
     device: str = "CPU"
-    """As ggml names it: CPU, CUDA0, Vulkan0, ROCm0, Metal …"""
+    """As ggml names it: CPU, CUDA0, Vulkan0, ROCm0, Metal …; OpenVINO where that computes the encoder."""
     gpu_wanted: bool = False
 
     @property
@@ -30,9 +30,13 @@ class Backend:
         """A GPU was asked for and the CPU computes: many times slower."""
         return self.gpu_wanted and not self.accelerated
 
+    def told(self) -> dict[str, str | bool]:
+        """For a log line."""
+        return {"backend": self.name, "device": self.device, "fell_back": self.fell_back}
+
 
 def parse_backend(lines: Iterable[str]) -> Backend:
-    device, gpu_wanted = "CPU", False
+    device, gpu_wanted, openvino_device = "CPU", False, "CPU"
     for line in lines:
         if wanted := re.search(r"use gpu\s*= (\d)", line):
             gpu_wanted = wanted[1] == "1"
@@ -41,6 +45,10 @@ def parse_backend(lines: Iterable[str]) -> Backend:
             device = used[1]
         elif f"failed to initialize {device} backend" in line:
             device = "CPU"
+        elif asked := re.search(r"whisper_openvino_init: .*device = (\w+)", line):
+            openvino_device = asked[1]
+        elif "OpenVINO model loaded" in line and openvino_device != "CPU":
+            device = "OpenVINO"
     return Backend(device, gpu_wanted)
 
 

@@ -20,6 +20,8 @@ class WorkerSettings(ProcessSettings):
     threads: int = Field(default=2, ge=1)
     language: str = "auto"
     """Used where a job names none; a model whose name ends in .en speaks English whatever is set here."""
+    gpu_required: bool = False
+    """Whether a whisper-server that computes on the CPU instead of a GPU gets no work."""
     server_args: tuple[str, ...] = ()
     probe_host: str = "127.0.0.1"
     probe_port: int = 0

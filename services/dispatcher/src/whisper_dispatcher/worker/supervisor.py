@@ -12,7 +12,7 @@ import structlog
 
 from whisper_dispatcher.worker.golden import GoldenClip, check_golden_clip
 from whisper_dispatcher.worker.server_log import Backend
-from whisper_dispatcher.worker.whisper_server import ServerConfig, ServerFailed, WhisperServer
+from whisper_dispatcher.worker.whisper_server import CpuFallback, ServerConfig, ServerFailed, WhisperServer
 
 log = structlog.get_logger()
 
@@ -21,6 +21,8 @@ START_ATTEMPTS = 3
 STABLE_AFTER_S = 60.0
 MAX_RESTART_DELAY_S = 30.0
 CRASH_NOTICE_S = 0.1
+READY_EVENT = "whisper-server ready"
+"""The operator looks for this log line, and for what it tells of the backend."""
 RECHECK_LIMIT_S = 30.0
 """Within this, a server in doubt must be free again and hear its golden clip right."""
 
@@ -161,12 +163,14 @@ class _Slot:
     async def _serve(self, server: WhisperServer) -> None:
         """Ends only by raising: the server is dead, or did not dispel a doubt."""
         await server.start()
+        self._check_device(server)
         await check_golden_clip(server, self._golden, self._config.start_limit_s)
         self._doubted.clear()
         self.ready.set()
         if not self.started.done():
             self.started.set_result(None)
-        log.info("whisper-server ready", slot=self.index, pid=server.pid, backend=server.backend)
+        assert server.backend
+        log.info(READY_EVENT, slot=self.index, pid=server.pid, **server.backend.told())
         exited = asyncio.create_task(server.exited())
         try:
             while True:
@@ -182,6 +186,13 @@ class _Slot:
                 await self._recheck(server)
         finally:
             exited.cancel()
+
+    def _check_device(self, server: WhisperServer) -> None:
+        if self._config.gpu_required and not (server.backend and server.backend.accelerated):
+            raise CpuFallback(
+                "whisper-server computes on the CPU, and a GPU is required. Check that the image is one for this GPU, "
+                "that the node's driver and container runtime hand the device over, and that it has memory left."
+            )
 
     async def _recheck(self, server: WhisperServer) -> None:
         # The caller whose inference failed may still hold the slot.

@@ -35,6 +35,17 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 class ServerFailed(Exception):
     """A whisper-server cannot be used. The message says why, in whisper-server's own words where it had some."""
 
+    reason = "server_failed"
+    """For whoever reads the worker's last log line."""
+
+
+class GoldenClipFailed(ServerFailed):
+    reason = "golden_clip"
+
+
+class CpuFallback(ServerFailed):
+    reason = "cpu_fallback"
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
@@ -44,6 +55,8 @@ class ServerConfig:
     threads: int = 2
     language: str = "auto"
     """ISO-639-1 or auto; used where a job names none."""
+    gpu_required: bool = False
+    """Whether a server that computes on the CPU is of no use."""
     extra_args: tuple[str, ...] = ()
     start_limit_s: float = 300.0
     """The first start on a new kind of GPU may compile its kernels for minutes."""
