@@ -20,6 +20,8 @@ class StrictCluster:
         """Method, kind and name of every request that asked for a change."""
         self.refusals = {}
         """By kind, what is answered instead."""
+        self.logs = {}
+        """By pod."""
         self._applied = {}
         self._numbers = itertools.count(1)
 
@@ -84,6 +86,9 @@ class StrictCluster:
 
     async def last_log_line(self, namespace, pod, container):
         return ""
+
+    async def first_log_bytes(self, namespace, pod, container, count):
+        return self.logs[pod][:count]
 
     def _requested(self, method, resource, manifest):
         metadata = manifest["metadata"]

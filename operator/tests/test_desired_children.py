@@ -6,6 +6,7 @@ from whisper_server_objects import CREATED, LATER, complete_job, server, setting
 from whisper_dispatcher.worker.settings import WorkerSettings
 from whisper_operator.children import desired_children
 from whisper_operator.observed import Observed
+from whisper_operator.rollouts import stamped
 from whisper_operator.volume import ImpossibleCache, model_volume
 
 NOTHING = Observed.of([])
@@ -80,61 +81,65 @@ def test_the_deployment_of_the_demo_model_as_a_whole():
             "progressDeadlineSeconds": 1800,
             "selector": {"matchLabels": SELECTOR},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
-            "template": {
-                "metadata": {"labels": LABELS},
-                "spec": {
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "securityContext": POD_SECURITY,
-                    "terminationGracePeriodSeconds": 165,
-                    "containers": [
-                        {
-                            "name": "worker",
-                            "image": "worker:cpu",
-                            "imagePullPolicy": "IfNotPresent",
-                            "env": [
-                                {"name": "WHISPERFLEET_NATS_URL", "value": "nats://nats.whisperfleet:4222"},
-                                {"name": "WHISPERFLEET_LOG_JSON", "value": "true"},
-                                {"name": "WHISPERFLEET_MODEL", "value": "demo.en"},
-                                {"name": "WHISPERFLEET_MODEL_PATH", "value": "/models/ggml-demo.en-q5_0.bin"},
-                                {"name": "WHISPERFLEET_SLOTS", "value": "1"},
-                                {"name": "WHISPERFLEET_LANGUAGE", "value": "auto"},
-                                {"name": "WHISPERFLEET_SERVER_ARGS", "value": "[]"},
-                                {"name": "WHISPERFLEET_WINDOW_TIMEOUT_S", "value": "120"},
-                                {"name": "WHISPERFLEET_DRAIN_S", "value": "150"},
-                                {"name": "WHISPERFLEET_PROBE_PORT", "value": "8080"},
-                                {"name": "WHISPERFLEET_THREADS", "value": "2"},
-                                *secret,
-                                {
-                                    "name": "WHISPERFLEET_PROBE_HOST",
-                                    "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}},
+            "template": stamped(
+                {
+                    "metadata": {"labels": LABELS},
+                    "spec": {
+                        "automountServiceAccountToken": False,
+                        "enableServiceLinks": False,
+                        "securityContext": POD_SECURITY,
+                        "terminationGracePeriodSeconds": 165,
+                        "containers": [
+                            {
+                                "name": "worker",
+                                "image": "worker:cpu",
+                                "imagePullPolicy": "IfNotPresent",
+                                "env": [
+                                    {"name": "WHISPERFLEET_NATS_URL", "value": "nats://nats.whisperfleet:4222"},
+                                    {"name": "WHISPERFLEET_LOG_JSON", "value": "true"},
+                                    {"name": "WHISPERFLEET_MODEL", "value": "demo.en"},
+                                    {"name": "WHISPERFLEET_MODEL_PATH", "value": "/models/ggml-demo.en-q5_0.bin"},
+                                    {"name": "WHISPERFLEET_SLOTS", "value": "1"},
+                                    {"name": "WHISPERFLEET_LANGUAGE", "value": "auto"},
+                                    {"name": "WHISPERFLEET_SERVER_ARGS", "value": "[]"},
+                                    {"name": "WHISPERFLEET_WINDOW_TIMEOUT_S", "value": "120"},
+                                    {"name": "WHISPERFLEET_DRAIN_S", "value": "150"},
+                                    {"name": "WHISPERFLEET_PROBE_PORT", "value": "8080"},
+                                    {"name": "WHISPERFLEET_THREADS", "value": "2"},
+                                    *secret,
+                                    {
+                                        "name": "WHISPERFLEET_PROBE_HOST",
+                                        "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}},
+                                    },
+                                    {"name": "HOME", "value": "/tmp"},
+                                ],
+                                "ports": [{"name": "http-worker", "containerPort": 8080, "protocol": "TCP"}],
+                                "resources": {"requests": {"cpu": "1500m", "memory": "256Mi"}},
+                                "securityContext": CONTAINER_SECURITY,
+                                "terminationMessagePolicy": "FallbackToLogsOnError",
+                                "volumeMounts": [
+                                    {"name": "model", "mountPath": "/models", "readOnly": True},
+                                    {"name": "tmp", "mountPath": "/tmp"},
+                                ],
+                                "startupProbe": ready
+                                | {"periodSeconds": 1, "failureThreshold": 900, "timeoutSeconds": 1},
+                                "readinessProbe": ready
+                                | {"periodSeconds": 5, "failureThreshold": 2, "timeoutSeconds": 2},
+                                "livenessProbe": {
+                                    "httpGet": {"path": "/healthz", "port": "http-worker"},
+                                    "periodSeconds": 10,
+                                    "failureThreshold": 6,
+                                    "timeoutSeconds": 5,
                                 },
-                                {"name": "HOME", "value": "/tmp"},
-                            ],
-                            "ports": [{"name": "http-worker", "containerPort": 8080, "protocol": "TCP"}],
-                            "resources": {"requests": {"cpu": "1500m", "memory": "256Mi"}},
-                            "securityContext": CONTAINER_SECURITY,
-                            "terminationMessagePolicy": "FallbackToLogsOnError",
-                            "volumeMounts": [
-                                {"name": "model", "mountPath": "/models", "readOnly": True},
-                                {"name": "tmp", "mountPath": "/tmp"},
-                            ],
-                            "startupProbe": ready | {"periodSeconds": 1, "failureThreshold": 900, "timeoutSeconds": 1},
-                            "readinessProbe": ready | {"periodSeconds": 5, "failureThreshold": 2, "timeoutSeconds": 2},
-                            "livenessProbe": {
-                                "httpGet": {"path": "/healthz", "port": "http-worker"},
-                                "periodSeconds": 10,
-                                "failureThreshold": 6,
-                                "timeoutSeconds": 5,
-                            },
-                        }
-                    ],
-                    "volumes": [
-                        {"name": "model", "persistentVolumeClaim": {"claimName": "demo-model"}},
-                        {"name": "tmp", "emptyDir": {}},
-                    ],
-                },
-            },
+                            }
+                        ],
+                        "volumes": [
+                            {"name": "model", "persistentVolumeClaim": {"claimName": "demo-model"}},
+                            {"name": "tmp", "emptyDir": {}},
+                        ],
+                    },
+                }
+            ),
         },
     }
 

@@ -112,11 +112,17 @@ class Cluster:
         return await self._send("PUT", resource.path(metadata["namespace"], metadata["name"]), body=manifest)
 
     async def last_log_line(self, namespace: str, pod: str, container: str) -> str:
-        path = resource_path = PODS.path(namespace, pod) + "/log"
-        async with self._request("GET", resource_path, params={"tailLines": "1", "container": container}) as response:
+        return (await self._log(namespace, pod, {"tailLines": "1", "container": container})).strip()
+
+    async def first_log_bytes(self, namespace: str, pod: str, container: str, count: int) -> str:
+        return await self._log(namespace, pod, {"limitBytes": str(count), "container": container})
+
+    async def _log(self, namespace: str, pod: str, params: Mapping[str, str]) -> str:
+        path = PODS.path(namespace, pod) + "/log"
+        async with self._request("GET", path, params=params) as response:
             if response.status >= 400:
                 raise await _error(response, path)
-            return (await response.text(errors="replace")).strip()
+            return await response.text(errors="replace")
 
     async def list_all(self, resource: Resource, namespace: str | None, selector: str) -> tuple[list[Manifest], str]:
         """Every object, and the resource version from which a watch goes on."""

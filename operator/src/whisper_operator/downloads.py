@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from whisper_operator.child_store import ServerKey
-from whisper_operator.children.pod import FETCH
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
+from whisper_operator.naming import FETCH
 from whisper_operator.observed import Observed
 from whisper_operator.problems import last_record
 from whisper_operator.server import Manifest, Server

@@ -39,6 +39,10 @@ def happenings(previous: Sequence[Manifest], conditions: Sequence[Manifest]) -> 
         found.append(Happening("ModelCached", cached["message"]))
     if ready and _is_news("Ready", before, after):
         found.append(Happening(ready["reason"], ready["message"], _is_bad(before.get("Ready"), ready, degraded)))
+    accelerated = after.get("Accelerated")
+    slow = accelerated and accelerated["status"] == "False" and _is_news("Accelerated", before, after)
+    if accelerated and slow and accelerated["reason"] not in {each.reason for each in found}:
+        found.append(Happening(accelerated["reason"], accelerated["message"], is_warning=True))
     told = {each.reason for each in found}
     is_degraded = degraded and degraded["status"] == "True" and _is_news("Degraded", before, after)
     if degraded and is_degraded and degraded["reason"] not in told:

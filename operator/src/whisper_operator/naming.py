@@ -16,6 +16,11 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": FIELD_MANAGER}
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 
+FETCH = "fetch"
+"""Name of the container that downloads."""
+WORKER = "worker"
+"""Name of the container that works."""
+
 Component = Literal["worker", "download"]
 
 

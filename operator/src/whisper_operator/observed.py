@@ -58,6 +58,13 @@ def created(manifest: Manifest) -> str:
     return str(manifest["metadata"].get("creationTimestamp", ""))
 
 
+def is_ready(pod: Manifest) -> bool:
+    """And not on its way out."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    takes_work = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+    return takes_work and "deletionTimestamp" not in pod["metadata"]
+
+
 def is_complete(job: Manifest) -> bool:
     conditions = (job.get("status") or {}).get("conditions") or []
     return any(condition["type"] == "Complete" and condition["status"] == "True" for condition in conditions)

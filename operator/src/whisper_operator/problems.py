@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from whisper_operator.children.pod import FETCH
+from whisper_operator.naming import FETCH
 from whisper_operator.server import Manifest
 
 _IMAGE = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
@@ -25,6 +25,13 @@ DOWNLOAD_REASONS = {
     "NotAModel": "NotAModel",
 }
 """From the downloader's reasons to those of the condition ModelCached."""
+
+WORKER_REASONS = {
+    "golden_clip": "GoldenClipFailed",
+    "cpu_fallback": "CPUFallback",
+    "server_failed": "ServerFailed",
+}
+"""From what a worker's last log line says to those of the condition Degraded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ def _ended(pod: str, container: Manifest, ended: Manifest) -> Problem:
         reason = DOWNLOAD_REASONS.get(str(said.get("reason")), "DownloadFailed")
         return Problem(reason, str(said.get("message") or f"The download in pod {pod} ended: {_exit(ended)}."))
     why = str(said.get("error") or said.get("message") or _exit(ended))
-    reason = "GoldenClipFailed" if said.get("reason") == "golden_clip" else "CrashLoop"
+    reason = WORKER_REASONS.get(str(said.get("reason")), "CrashLoop")
     return Problem(reason, f"The worker in pod {pod} ended: {why}")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
+from whisper_operator.backends import Backends
 from whisper_operator.changes import Apply, Change, Delete, changes, waves
 from whisper_operator.child_store import ChildStore, ServerKey
 from whisper_operator.children import desired_children
@@ -52,6 +53,7 @@ class Reconciler:
         """Every WhisperServer as it was last seen."""
         self.keeper = QueueKeeper(cluster, settings, self.servers, recorder, again)
         self.downloads = Downloads(cluster)
+        self.backends = Backends(cluster)
         self._cluster = cluster
         self._status = StatusWriter(cluster, WHISPER_SERVERS, recorder)
         self._settings = settings
@@ -81,6 +83,7 @@ class Reconciler:
     def forget(self, key: ServerKey) -> None:
         self.servers.pop(key, None)
         self.downloads.forget(key)
+        self.backends.forget(key)
         self.keeper.forget(key)
 
     async def _refuse(self, body: Manifest, problem: Problem) -> None:
@@ -98,12 +101,14 @@ class Reconciler:
         refused = tuple(answer for answer in answers if answer)
         if planned:
             observed = self._store.observed(key, server.uid)
-        progress, again_s = await self.downloads.progress(server, volume, observed)
-        view = View(server, volume, observed, refused, progress, self.keeper.loads.get(queue_name(server)))
+        progress, progress_again_s = await self.downloads.progress(server, volume, observed)
+        backends, backends_again_s = await self.backends.look(key, observed)
+        load = self.keeper.loads.get(queue_name(server))
+        view = View(server, volume, observed, refused, progress, load, backends)
         await self._write_status(body, server_status(view, body.get("status") or {}, now()))
         if refused:
             raise NotAsWanted(" ".join(problem.message for problem in refused))
-        return again_s
+        return progress_again_s or backends_again_s
 
     async def _make(self, change: Change, server: Server) -> Problem | None:
         try:

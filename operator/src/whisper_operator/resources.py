@@ -28,15 +28,16 @@ SERVICES = Resource("v1", "Service", "services")
 PODS = Resource("v1", "Pod", "pods")
 EVENTS = Resource("v1", "Event", "events")
 JOBS = Resource("batch/v1", "Job", "jobs")
+REVISIONS = Resource("apps/v1", "ControllerRevision", "controllerrevisions")
 DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
 DISRUPTION_BUDGETS = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICIES = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 POD_MONITORS = Resource("monitoring.coreos.com/v1", "PodMonitor", "podmonitors")
 
-CHILDREN = (SECRETS, SERVICES, CLAIMS, JOBS, NETWORK_POLICIES, DISRUPTION_BUDGETS, DEPLOYMENTS)
+CHILDREN = (SECRETS, SERVICES, CLAIMS, JOBS, NETWORK_POLICIES, DISRUPTION_BUDGETS, REVISIONS, DEPLOYMENTS)
 BY_KIND = {resource.kind: resource for resource in (*CHILDREN, POD_MONITORS)}
 
-PRUNED = frozenset({"Job", "NetworkPolicy", "PodDisruptionBudget", "PodMonitor"})
+PRUNED = frozenset({"Job", "NetworkPolicy", "PodDisruptionBudget", "PodMonitor", "ControllerRevision"})
 """What is deleted once it is no longer wanted. A claim holds data: it goes with its server or not at all."""
 
 REMADE = frozenset({"Job", "Service", "NetworkPolicy", "PodDisruptionBudget", "PodMonitor"})

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from whisper_operator.backends import Backend
 from whisper_operator.children.worker_pod import queue_name, resource_name
 from whisper_operator.naming import selector_labels
 from whisper_operator.observed import Observed
 from whisper_operator.problems import Problem, Wish, container_problem, scheduling_problem
+from whisper_operator.rollouts import Refusal, noted_refusal
 from whisper_operator.scaling import Load
 from whisper_operator.server import Manifest, Server
 from whisper_operator.volume import ModelVolume
 
 Conditions = list[Manifest]
+
+CPU_FALLBACK = "CPUFallback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,8 @@ class Claimed:
     """One condition, before it is known whether it is news."""
 
     type: str
-    holds: bool
+    holds: bool | None
+    """None: unknown."""
     reason: str
     message: str
 
@@ -45,6 +50,8 @@ class View:
     """Children that the API server did not take."""
     progress: Progress | None = None
     load: Load | None = None
+    backends: tuple[Backend, ...] = ()
+    """Of the pods that take work."""
 
     @property
     def deployment_status(self) -> Manifest:
@@ -72,6 +79,11 @@ class View:
         return Wish(device, spec.cache.storage_class_name)
 
     @property
+    def refusal(self) -> Refusal | None:
+        """Why the last good template runs in place of the wanted one."""
+        return noted_refusal(self.observed.deployment(self.server))
+
+    @property
     def wanted(self) -> int:
         return self.server.replicas
 
@@ -81,6 +93,8 @@ def server_status(view: View, previous: Manifest, now: str) -> Manifest:
     told = view.deployment_status
     selector = selector_labels(view.server, "worker")
     claimed = _conditions(view)
+    if accelerated := _accelerated(view, previous):
+        claimed.append(accelerated)
     return (
         previous
         | {
@@ -93,11 +107,17 @@ def server_status(view: View, previous: Manifest, now: str) -> Manifest:
             "model": _model(view),
         }
         | _queue(view)
+        | _backend(view)
     )
 
 
 def _queue(view: View) -> Manifest:
     return {"queue": {"pending": view.load.pending, "inFlight": view.load.in_flight}} if view.load else {}
+
+
+def _backend(view: View) -> Manifest:
+    """The last known one stays: it is nobody's fault that no pod runs now."""
+    return {"backend": ", ".join(sorted({backend.name for backend in view.backends}))} if view.backends else {}
 
 
 def refused_status(server_generation: int, problem: Problem, previous: Manifest, now: str) -> Manifest:
@@ -121,7 +141,7 @@ def dated(claimed: list[Claimed], previous: Conditions, generation: int, now: st
     return [
         {
             "type": claim.type,
-            "status": (status := str(claim.holds)),
+            "status": (status := "Unknown" if claim.holds is None else str(claim.holds)),
             "reason": claim.reason,
             "message": claim.message,
             "observedGeneration": generation,
@@ -143,7 +163,8 @@ def _ready(view: View, cached: Claimed, scheduled: Claimed, degraded: Claimed) -
     if view.server.spec.suspend:
         return Claimed("Ready", False, "Suspended", "There are no pods until spec.suspend is taken away.")
     if view.ready:
-        return Claimed("Ready", True, "Serving", f"{view.ready} of {view.wanted} pods take work.")
+        again = ", made from the last good template" if view.refusal else ""
+        return Claimed("Ready", True, "Serving", f"{view.ready} of {view.wanted} pods take work{again}.")
     causes = [cause for cause in (degraded, cached, scheduled) if cause.holds == (cause.type == "Degraded")]
     if causes:
         return Claimed("Ready", False, causes[0].reason, causes[0].message)
@@ -194,7 +215,40 @@ def _progressing(view: View, cached: Claimed) -> Claimed:
         return Claimed(
             "Progressing", True, "RollingOut", f"{view.updated} of {view.wanted} pods are new, {view.ready} ready."
         )
+    if view.refusal:
+        return Claimed("Progressing", False, "RolledBack", _rolled_back(view, view.refusal))
     return Claimed("Progressing", False, "Settled", "Every pod is as it is wanted.")
+
+
+def _rolled_back(view: View, refusal: Refusal) -> str:
+    deployment = view.observed.deployment(view.server)
+    assert deployment is not None  # it bears the refusal
+    worker = deployment["spec"]["template"]["spec"]["containers"][0]
+    model = next((each["value"] for each in worker["env"] if each["name"] == "WHISPERFLEET_MODEL_PATH"), "its model")
+    return (
+        f"{refusal.message} The pods are made from the last good template again (image {worker['image']}, model "
+        f"{model}). Another change of the spec is tried anew."
+    )
+
+
+def _accelerated(view: View, previous: Manifest) -> Claimed | None:
+    if view.server.spec.accelerator is None:
+        return None
+    device = resource_name(view.server.spec.accelerator)
+    problem = container_problem(view.observed.pods_of("worker"))
+    if problem and problem.reason == CPU_FALLBACK:
+        return Claimed("Accelerated", False, CPU_FALLBACK, problem.message)
+    fallen = next((backend for backend in view.backends if backend.name == "cpu"), None)
+    if fallen:
+        why = f"Pod {fallen.pod} has {device} and computes on the CPU. Check image, driver and runtime class."
+        return Claimed("Accelerated", False, CPU_FALLBACK, why)
+    if view.backends:
+        names = ", ".join(sorted({backend.name for backend in view.backends}))
+        return Claimed("Accelerated", True, "Accelerated", f"The servers compute with {names}.")
+    for condition in previous.get("conditions") or []:
+        if condition["type"] == "Accelerated" and condition["status"] != "Unknown":
+            return Claimed("Accelerated", condition["status"] == "True", condition["reason"], condition["message"])
+    return Claimed("Accelerated", None, "NoPodYet", f"No pod has said yet whether it computes on {device}.")
 
 
 def _left_over(view: View) -> bool:
@@ -217,6 +271,8 @@ def _degraded(view: View, cached: Claimed, scheduled: Claimed) -> Claimed:
         return Claimed("Degraded", True, scheduled.reason, scheduled.message)
     if problem := container_problem(view.observed.pods_of("worker")):
         return Claimed("Degraded", True, problem.reason, problem.message)
+    if view.refusal:
+        return Claimed("Degraded", True, view.refusal.reason, _rolled_back(view, view.refusal))
     if stuck := _stuck_rollout(view):
         return Claimed("Degraded", True, "ProgressDeadlineExceeded", stuck)
     return Claimed("Degraded", False, "AsWanted", "Nothing is wrong.")

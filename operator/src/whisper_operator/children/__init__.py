@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from whisper_operator.children.claim import model_claim
-from whisper_operator.children.deployment import deployment
+from whisper_operator.children.deployment import deployment, takes_pods_first
 from whisper_operator.children.disruption import pod_disruption_budget
 from whisper_operator.children.download_job import download_job
 from whisper_operator.children.monitor import pod_monitor
 from whisper_operator.children.nats_secret import nats_secret
 from whisper_operator.children.network import network_policy, service
-from whisper_operator.children.worker_pod import queue_name
+from whisper_operator.children.worker_pod import pod_template, queue_name
 from whisper_operator.observed import Observed
+from whisper_operator.rollouts import Template, decide, revision
 from whisper_operator.server import Manifest, Server
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.volume import ModelVolume
@@ -40,16 +41,24 @@ def _children(
         yield pod_disruption_budget(server)
     if spec.monitoring.pod_monitor and settings.pod_monitors:
         yield pod_monitor(server)
-    yield _servers(server, volume, observed, settings)
+    yield from _servers(server, volume, observed, settings)
 
 
-def _servers(server: Server, volume: ModelVolume, observed: Observed, settings: OperatorSettings) -> Manifest | None:
+def _servers(
+    server: Server, volume: ModelVolume, observed: Observed, settings: OperatorSettings
+) -> Iterable[Manifest | None]:
     """Before its model is there, a new server has a Deployment without pods: no device waits for a download.
 
     One whose model is being changed keeps the Deployment it has, which serves on with the old one.
     """
+    wanted = Template(pod_template(server, volume, settings), queue_name(server))
+    rollout = decide(server, wanted, observed, takes_pods_first=takes_pods_first(server, volume))
+    if rollout.good:
+        yield revision(server, rollout.good)
     if observed.model_is_there(server, volume) or server.replicas == 0:
-        return deployment(server, volume, settings, replicas=server.replicas)
+        yield deployment(server, volume, rollout, replicas=server.replicas)
+        return
     live = observed.deployment(server)
     serves = live is not None and live["spec"].get("replicas", 1) > 0
-    return None if serves else deployment(server, volume, settings, replicas=0)
+    if not serves:
+        yield deployment(server, volume, rollout, replicas=0)

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from whisper_operator.children.worker_pod import pod_template
 from whisper_operator.naming import metadata, selector_labels
+from whisper_operator.rollouts import Rollout, refusal_note
 from whisper_operator.server import Manifest, Server
-from whisper_operator.settings import OperatorSettings
 from whisper_operator.volume import ModelVolume
 
 REVISIONS_KEPT = 3
 
 
-def deployment(server: Server, volume: ModelVolume, settings: OperatorSettings, *, replicas: int) -> Manifest:
+def deployment(server: Server, volume: ModelVolume, rollout: Rollout, *, replicas: int) -> Manifest:
+    notes = refusal_note(rollout.refusal)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(server, server.name),
+        "metadata": metadata(server, server.name) | ({"annotations": notes} if notes else {}),
         "spec": {
             "replicas": replicas,
             "revisionHistoryLimit": REVISIONS_KEPT,
             "progressDeadlineSeconds": server.spec.rollout.progress_deadline_seconds,
             "selector": {"matchLabels": selector_labels(server, "worker")},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update(server, volume)},
-            "template": pod_template(server, volume, settings),
+            "template": rollout.template,
         },
     }
+
+
+def takes_pods_first(server: Server, volume: ModelVolume) -> bool:
+    return str(rolling_update(server, volume)["maxUnavailable"]) not in ("0", "0%")
 
 
 def rolling_update(server: Server, volume: ModelVolume) -> dict[str, int | str]:

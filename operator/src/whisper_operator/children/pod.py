@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from whisper_operator.model_file import MOUNT_PATH, ModelFile
+from whisper_operator.naming import FETCH
 from whisper_operator.server import Manifest, Server
 from whisper_operator.settings import OperatorSettings
 
 USER_ID = 65532
-FETCH = "fetch"
-"""Name of the container that downloads."""
 
 TMP_VOLUME = {"name": "tmp", "emptyDir": {}}
 TMP_MOUNT = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  a volume of the pod's own

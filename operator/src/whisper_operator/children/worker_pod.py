@@ -9,8 +9,9 @@ from whisper_operator.children.login import login_environment, login_mounts, log
 from whisper_operator.children.pod import CONTAINER_SECURITY, TMP_MOUNT, TMP_VOLUME, fetch_container, pod_basics
 from whisper_operator.crd.serving import Accelerator, ServerOptions
 from whisper_operator.model_file import MOUNT_PATH
-from whisper_operator.naming import labels, selector_labels
+from whisper_operator.naming import WORKER, labels, selector_labels
 from whisper_operator.quantities import whole_cores
+from whisper_operator.rollouts import stamped
 from whisper_operator.server import Manifest, Server
 from whisper_operator.settings import ImageFor, OperatorSettings
 from whisper_operator.volume import ModelVolume, pod_volume
@@ -55,7 +56,7 @@ def pod_template(server: Server, volume: ModelVolume, settings: OperatorSettings
         "metadata": {"labels": labels(server)},
         "spec": pod_basics(server) | {name: value for name, value in wanted.items() if value not in (None, [])},
     }
-    return _patched(template, server)
+    return stamped(_patched(template, server))
 
 
 def _patched(template: Manifest, server: Server) -> Manifest:
@@ -79,7 +80,7 @@ def _worker(server: Server, volume: ModelVolume, settings: OperatorSettings) -> 
     spec = server.spec
     clip_mount = [{"name": "golden-clip", "mountPath": CLIP_FOLDER, "readOnly": True}] if spec.golden_clip else []
     return {
-        "name": "worker",
+        "name": WORKER,
         "image": worker_image(server, settings),
         "imagePullPolicy": spec.image_pull_policy or settings.image_pull_policy,
         "env": _environment(server, volume, settings),
@@ -132,13 +133,15 @@ def _settings(server: Server, volume: ModelVolume, settings: OperatorSettings) -
         ("MODEL_PATH", volume.file.mounted_path),
         ("SLOTS", str(spec.slots)),
         ("LANGUAGE", spec.server.language),
-        ("SERVER_ARGS", json.dumps(server_arguments(spec.server))),
+        ("SERVER_ARGS", json.dumps(server_arguments(spec.server, spec.accelerator))),
         ("WINDOW_TIMEOUT_S", str(spec.server.window_timeout_seconds)),
         ("DRAIN_S", str(spec.drain.timeout_seconds)),
         ("PROBE_PORT", str(PORT)),
     ]
     if threads := _threads(server):
         found.append(("THREADS", str(threads)))
+    if spec.accelerator and spec.accelerator.required:
+        found.append(("GPU_REQUIRED", "true"))
     if settings.otlp_endpoint:
         found.append(("OTLP_ENDPOINT", settings.otlp_endpoint))
     if clip := spec.golden_clip:
@@ -157,11 +160,13 @@ def _threads(server: Server) -> int | None:
     return max(1, whole_cores(cores) // server.spec.slots) if cores else None
 
 
-def server_arguments(options: ServerOptions) -> list[str]:
+def server_arguments(options: ServerOptions, accelerator: Accelerator | None = None) -> list[str]:
+    # OpenVINO computes on the CPU unless it is told otherwise.
+    device = ["--ov-e-device", "GPU"] if accelerator and accelerator.vendor == "intel" else []
     beam = ["--beam-size", str(options.beam_size)] if options.beam_size else []
     best = ["--best-of", str(options.best_of)] if options.best_of else []
     flash = [] if options.flash_attention else ["--no-flash-attn"]
-    return [*beam, *best, *flash, *options.extra_args]
+    return [*device, *beam, *best, *flash, *options.extra_args]
 
 
 def _probes(server: Server) -> Manifest:
