@@ -20,12 +20,15 @@ from whisper_contracts.messages import (
     Plan,
     PlanTask,
     Segment,
+    ServerStatus,
+    ServerWork,
     TranscribeOptions,
     WindowFailure,
     WindowResult,
     WindowSpan,
     WindowTask,
     Word,
+    WorkerStatus,
 )
 
 OPTIONS = TranscribeOptions(model="base.en", language="en", prompt="Juliet", words=True, mode="sequential")
@@ -57,6 +60,16 @@ MESSAGES: list[Message] = [
     JobState(state="failed", at=3.0, reason=FailureReason.INTERNAL, message="It broke."),
     DeadLetter(job="j", client="c", at=1.0, window=3, **FAILURE),
     HookTask(job="j", client="c", url="https://example.com/"),
+    WorkerStatus(
+        worker="pod-1",
+        model="base.en",
+        software="0.1.0",
+        uptime_s=7.0,
+        servers=(
+            ServerStatus(doing="busy", device="CUDA0", work=ServerWork(job="j", window=3, busy_s=0.5)),
+            ServerStatus(doing="idle"),
+        ),
+    ),
     ClientRecord(client="c", name="tester", models=("base.en",)),
     ModelRecord(name="base.en", aliases=("whisper-1",), languages=("en",)),
 ]
@@ -79,6 +92,10 @@ FIRST_VERSION: dict[type[Message], str] = {
     JobState: '{"version":1,"state":"completed","at":2.0}',
     DeadLetter: '{"version":1,"job":"j","client":"c","reason":"internal","message":"m","at":2.0}',
     HookTask: '{"version":1,"job":"j","client":"c","url":"https://example.com/"}',
+    WorkerStatus: (
+        '{"version":1,"worker":"pod-1","model":"base.en","uptime_s":1.0,'
+        '"servers":[{"version":1,"doing":"busy","work":{"version":1,"job":"j","window":0,"busy_s":0.0}}]}'
+    ),
     ClientRecord: '{"version":1,"client":"c","name":"n"}',
     ModelRecord: '{"version":1,"name":"base.en"}',
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from whisper_dispatcher.gateway.page_routes import FOLDER, files
 from whisper_dispatcher.transcript.languages import NAMES
+from whisper_dispatcher.worker.server_log import Stage
 
 SOURCES = "\n".join(path.read_text() for path in FOLDER.glob("*.js") if not path.name.startswith("words_"))
 STREAM = 'retry: 1000\n\n: keep-alive\n\nid: 7\nevent: window\ndata: {"a":"ä: ö"}\n\nevent: queue\r\ndata: {"a":\r\ndata: 2}\r\n\r\ndata: 3\n'
@@ -64,9 +65,29 @@ def test_every_sentence_that_is_used_is_there_and_none_is_there_for_nothing(
 ) -> None:
     page = (FOLDER / "index.html").read_text()
     named = set(re.findall(r'data-t="(\w+)"', page)) | set(re.findall(r'\bt\("(\w+)"', SOURCES))
-    known = {key for key in catalogues["en"] if not key.startswith("error.")}
+    known = {key for key in catalogues["en"] if not key.startswith(("error.", "doing."))}
     assert named - known == set()
     assert {key for key in known if f'"{key}"' not in SOURCES + page} == set()
+
+
+def test_every_state_that_a_server_tells_has_its_words(catalogues: dict[str, dict[str, Any]]) -> None:
+    told = {*get_args(Stage), "idle", "being tried", "down"}
+    assert {key.removeprefix("doing.") for key in catalogues["en"] if key.startswith("doing.")} == told
+
+
+def test_a_server_is_told_in_words_and_one_of_the_next_version_in_its_own(page: Page) -> None:
+    at_rest = {"device": "CPU", "restarts": 0, "job": None, "window": None, "since": None}
+    servers = [
+        {"doing": "busy", "device": "CUDA0", "restarts": 1, "job": "ab12", "window": 2, "since": 1000.0},
+        {"doing": "idle", **at_rest},
+        {"doing": "dreaming", **at_rest, "restarts": 3},
+    ]
+    said = imported(page, "workers.js", f"{json.dumps(servers)}.map((server) => it.serverText(server, 1075))")
+    assert said == [
+        "Transcribing part 3 of job ab12 for 1:15 · CUDA0 · restarted 1 time",
+        "Idle · CPU",
+        "dreaming · CPU · restarted 3 times",
+    ]
 
 
 def test_russian_counts_jobs_as_russian_does(page: Page) -> None:

@@ -6,7 +6,7 @@ understand each other during a rolling upgrade. A new field needs a default.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -187,6 +187,43 @@ class DeadLetter(Message):
     attempts: int = 0
     at: float
     generation: int = 0
+
+
+HEARTBEAT_S = 3.0
+
+
+Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class ServerWork(Message):
+    """The window in a whisper-server: whose it is, nothing of what is said in it."""
+
+    job: str
+    window: int
+    busy_s: Duration
+
+
+class ServerStatus(Message):
+    """One whisper-server of a worker, as it is now."""
+
+    doing: str
+    """`busy`, `idle`, or what keeps it from work, for people: `reading the model`, `down` …"""
+    device: str = ""
+    """As ggml names it: CPU, CUDA0 …"""
+    restarts: int = 0
+    work: ServerWork | None = None
+
+
+class WorkerStatus(Message):
+    """`whisper.workers.<model>.<worker>`, each HEARTBEAT_S: a worker and its servers. Durations, since clocks differ."""
+
+    worker: str
+    model: str
+    software: str = ""
+    """Version of the worker."""
+    uptime_s: Duration
+    draining: bool = False
+    servers: tuple[ServerStatus, ...] = ()
 
 
 class HookTask(Message):

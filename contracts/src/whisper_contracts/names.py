@@ -33,6 +33,7 @@ UPLOAD_SUBJECTS = "whisper.uploads.>"
 JOURNAL_SUBJECTS = (JOB_SUBJECTS, AUDIO_SUBJECTS, DEAD_SUBJECTS, UPLOAD_SUBJECTS)
 
 CANCEL_SUBJECTS = "whisper.cancel.*"
+WORKER_SUBJECTS = "whisper.workers.*.*"
 
 
 def token(name: str) -> str:
@@ -123,6 +124,11 @@ def hook_subject(client: str, job: str) -> str:
 def cancel_subject(job: str) -> str:
     """Core NATS, not stored: tells whichever worker holds a window of the job to stop it now."""
     return f"whisper.cancel.{job}"
+
+
+def worker_subject(model: str, worker: str) -> str:
+    """Core NATS, not stored: what a worker does. worker: `*` for every one of the model."""
+    return f"whisper.workers.{token(model)}.{worker}"
 
 
 def idempotent_job_id(client: str, idempotency_key: str) -> str:

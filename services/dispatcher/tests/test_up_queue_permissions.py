@@ -165,6 +165,21 @@ async def test_a_worker_hears_no_other_roles_answers(connect: Connect) -> None:
     assert not await may_hear(worker, admin, "_INBOX.x")
 
 
+async def test_a_worker_tells_the_gateway_what_it_does_and_speaks_for_no_other_model(connect: Connect) -> None:
+    gateway, worker = await connect("gateway"), await connect("worker")
+    heard = await gateway.client.subscribe(names.WORKER_SUBJECTS)
+    await gateway.client.flush()
+    admin = await connect("admin")
+    async with asyncio.timeout(30):
+        while not heard.pending_msgs:  # until the subscription stands
+            await worker.publish_core(names.worker_subject(OTHER, "pod-1"), b"a lie")
+            await worker.publish_core(names.worker_subject(OWN, "pod-1"), b"the truth")
+            await asyncio.sleep(0.05)
+    assert (await heard.next_msg()).data == b"the truth"
+    assert not await may_hear(worker, admin, names.worker_subject(OWN, "pod-2"))
+    assert not await may_hear(await connect("planner"), admin, names.worker_subject(OWN, "pod-2"))
+
+
 @pytest.mark.parametrize(
     "subject",
     [

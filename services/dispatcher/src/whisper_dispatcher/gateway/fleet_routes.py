@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from time import time
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -15,7 +16,9 @@ from whisper_dispatcher.gateway.gateway import gateway_of
 router = APIRouter(prefix="/v1", tags=["operation"])
 
 
-@router.get("/fleet", summary="How much waits, now and in the last hour; for an operator's key")
+@router.get(
+    "/fleet", summary="What each server does, and how much waits, now and in the last hour; for an operator's key"
+)
 async def get_fleet(request: Request) -> Response:
     gateway = gateway_of(request)
     client = authenticate(gateway, request)
@@ -29,5 +32,12 @@ async def get_fleet(request: Request) -> Response:
     active = gateway.index.active()
     depths = depth_by_model(active)
     models = [{"model": model} | asdict(depth) for model, depth in depths.items()]
-    body = {"object": "fleet", "now": asdict(depth_of(active)), "models": models, "history": gateway.depths.as_json()}
+    body = {
+        "object": "fleet",
+        "at": time(),
+        "now": asdict(depth_of(active)),
+        "models": models,
+        "workers": gateway.workers.as_json(),
+        "history": gateway.depths.as_json(),
+    }
     return JSONResponse(body)

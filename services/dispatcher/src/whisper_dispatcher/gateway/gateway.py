@@ -17,6 +17,7 @@ from whisper_dispatcher.gateway.feed import JobFeed
 from whisper_dispatcher.gateway.fleet import DepthHistory
 from whisper_dispatcher.gateway.quotas import RequestRates
 from whisper_dispatcher.gateway.settings import GatewaySettings
+from whisper_dispatcher.gateway.workers import Workers
 from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.connection import JetStream, Stored
 from whisper_dispatcher.jetstream.tail import Tail
@@ -31,6 +32,7 @@ class Gateway:
         self.index = JobIndex()
         self.feed = JobFeed(self.index)
         self.depths = DepthHistory(self.index)
+        self.workers = Workers()
         self.clients = Clients()
         self.models = Models(settings.default_model_aliases)
         self.rates = RequestRates()
@@ -71,6 +73,7 @@ class Gateway:
         jetstream = await self.settings.connect("gateway")
         self._jetstream = jetstream
         await topology.wait_for_streams(jetstream)
+        await jetstream.client.subscribe(names.WORKER_SUBJECTS, cb=self.workers.on_message)
 
         def tail(stream: str, subjects: str, on_message: Callable[[Stored], None]) -> Tail:
             return Tail(jetstream, stream, [subjects], on_message)

@@ -22,7 +22,7 @@ def permissions(role: Role, models: tuple[str, ...], *, inbox: str | None = None
     have one role.
     """
     publish, subscribe = {
-        "gateway": (_GATEWAY, ()),
+        "gateway": (_GATEWAY, (names.WORKER_SUBJECTS,)),
         "planner": (_PLANNER, ()),
         "worker": (_worker_subjects(models), (names.CANCEL_SUBJECTS,)),
         "bot": (_BOT, ()),
@@ -99,13 +99,15 @@ _BOT = (
 
 
 def _worker_subjects(models: tuple[str, ...]) -> tuple[str, ...]:
-    """Its own queue in, its own results out; of the journal, only what tells how often a window has failed."""
+    """Its own queue in, its own results out, and what it does; of the journal, only what tells how often a window has
+    failed."""
     journal = names.JOURNAL_STREAM
     own = (names.windows_consumer(model, class_) for model in models for class_ in names.CLASSES)
     queues = (subject for consumer in own for subject in _pulling(names.WINDOWS_STREAM, consumer))
     kinds = ("window", "attempt", "failure")
     return (
         *queues,
+        *(names.worker_subject(model, "*") for model in models),
         *(f"whisper.jobs.*.*.{kind}.*" for kind in kinds),
         f"$JS.API.STREAM.INFO.{journal}",
         *(f"$JS.API.DIRECT.GET.{journal}.whisper.jobs.*.*.{kind}.*" for kind in kinds),

@@ -18,7 +18,11 @@ _HEAD = """\
 include ./passwords.conf
 """
 _ROLES: tuple[Role, ...] = ("gateway", "planner", "worker", "bot", "admin")
-_ANY_QUEUE = (f"$JS.API.CONSUMER.MSG.NEXT.{names.WINDOWS_STREAM}.*", f"$JS.ACK.{names.WINDOWS_STREAM}.*.>")
+_ANY_QUEUE = (
+    f"$JS.API.CONSUMER.MSG.NEXT.{names.WINDOWS_STREAM}.*",
+    f"$JS.ACK.{names.WINDOWS_STREAM}.*.>",
+    names.WORKER_SUBJECTS,
+)
 """The one machine's workers may pull whichever model it serves."""
 
 

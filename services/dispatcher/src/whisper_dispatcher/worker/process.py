@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import time
 
 import structlog
 from nats.aio.msg import Msg
@@ -12,11 +13,13 @@ from prometheus_client import Gauge
 from pydantic import ValidationError
 
 from whisper_contracts import names
-from whisper_dispatcher import event_loop, probes
+from whisper_contracts.messages import WorkerStatus
+from whisper_dispatcher import __version__, event_loop, probes
 from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Delivery
+from whisper_dispatcher.worker import heartbeat
 from whisper_dispatcher.worker.golden import GoldenClip, default_clip
 from whisper_dispatcher.worker.settings import WorkerSettings
 from whisper_dispatcher.worker.source import WindowSource
@@ -38,6 +41,7 @@ class Worker:
         self.supervisor = Supervisor(_server_config(settings), settings.slots, golden_clip(settings))
         self.started = False
         self._running: dict[str, set[asyncio.Event]] = {}
+        self._at_work: dict[int, heartbeat.AtWork] = {}
         self._stopping = asyncio.Event()
         READY.set_function(lambda: sum(state.ready for state in self.supervisor.states()))
         BUSY.set_function(lambda: sum(state.busy for state in self.supervisor.states()))
@@ -48,6 +52,13 @@ class Worker:
 
     async def run(self) -> None:
         await topology.wait_for_streams(self.jetstream)
+        beating = asyncio.create_task(self._beat(), name="heartbeat")
+        try:
+            await self._start_and_serve()
+        finally:
+            beating.cancel()
+
+    async def _start_and_serve(self) -> None:
         await self.supervisor.start()
         await self.jetstream.client.subscribe(names.CANCEL_SUBJECTS, cb=self._on_cancel)
         self.started = True
@@ -86,7 +97,9 @@ class Worker:
                     if run is None:
                         continue
                     running = runs.create_task(self._carry_out(run, server))
+                    self._at_work[slot] = heartbeat.AtWork(run.task.job, run.task.index, time.monotonic())
                     await run.server_is_free.wait()
+                    del self._at_work[slot]
                 # One result at a time may wait for the journal, or a full one would fill this process.
                 if before:
                     await before
@@ -120,6 +133,25 @@ class Worker:
         self._running[job].discard(cancelled)
         if not self._running[job]:
             del self._running[job]
+
+    async def _beat(self) -> None:
+        worker, began = heartbeat.worker_name(), time.monotonic()
+
+        def status() -> WorkerStatus:
+            now = time.monotonic()
+            return WorkerStatus(
+                worker=worker,
+                model=self.settings.model,
+                software=__version__,
+                uptime_s=now - began,
+                draining=self._stopping.is_set(),
+                servers=tuple(
+                    heartbeat.server_status(state, self._at_work.get(state.index), now)
+                    for state in self.supervisor.states()
+                ),
+            )
+
+        await heartbeat.beat(self.jetstream, names.worker_subject(self.settings.model, worker), status)
 
     async def _next(self, source: WindowSource) -> Delivery | None:
         try:

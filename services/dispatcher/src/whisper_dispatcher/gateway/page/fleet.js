@@ -1,9 +1,11 @@
-// What an operator's key may see: how much waits, over the last hour, and the failed jobs of every client.
+// What an operator's key may see: what each server does, how much waits, over the last hour, and the failed jobs of
+// every client.
 
 import { byId, element } from "./dom.js";
 import { moment, number, problemText, t } from "./i18n.js";
+import { workerItem } from "./workers.js";
 
-const REFRESH_MS = 10_000;
+const REFRESH_MS = 5_000;
 const WIDTH = 600;
 const HEIGHT = 120;
 
@@ -32,12 +34,14 @@ export class Fleet {
 
   render() {
     if (!this.#seen) return;
-    const [{ now, history }, letters] = this.#seen;
+    const [{ at, now, workers, history }, letters] = this.#seen;
     const deepest = Math.max(...history.map(({ windows }) => windows));
     byId("fleet-now").textContent = t("fleetNow", { ...now });
     byId("fleet-plot").setAttribute("aria-label", t("fleetPlot", { now: now.windows, most: number(deepest) }));
     byId("fleet-line").setAttribute("points", points(history, deepest));
     byId("fleet-most").textContent = t("fleetMost", { most: number(deepest) });
+    byId("workers").replaceChildren(...workers.map((worker) => workerItem(worker, at)));
+    byId("no-workers").hidden = workers.length > 0;
     byId("letters").replaceChildren(...letters.map((letter) => this.#row(letter)));
     byId("no-letters").hidden = letters.length > 0;
   }
