@@ -1,9 +1,13 @@
 """How many pods the queue needs, decided from loads and times alone."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from whisper_operator.crd.serving import Autoscaling
 from whisper_operator.scaling import Load, Needs, is_news, needed_pods, scaled
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def autoscaling(**given):
@@ -15,16 +19,16 @@ def autoscaling(**given):
     [(Load(), 0), (Load(1, 0), 1), (Load(4, 0), 1), (Load(5, 0), 2), (Load(3, 2), 2), (Load(100, 0), 5)],
 )
 def test_each_pod_stands_for_so_many_windows_waiting_or_running(load, pods):
-    assert needed_pods(autoscaling(), load, slots=1) == pods
+    assert needed_pods(autoscaling(), load, slots=1, at=NOW) == pods
 
 
 def test_pods_with_a_running_window_are_needed_however_little_waits():
-    assert needed_pods(autoscaling(pending_windows_per_replica=100), Load(0, 3), slots=1) == 3
-    assert needed_pods(autoscaling(pending_windows_per_replica=100), Load(0, 3), slots=2) == 2
+    assert needed_pods(autoscaling(pending_windows_per_replica=100), Load(0, 3), slots=1, at=NOW) == 3
+    assert needed_pods(autoscaling(pending_windows_per_replica=100), Load(0, 3), slots=2, at=NOW) == 2
 
 
 def test_there_are_never_fewer_than_the_least():
-    assert needed_pods(autoscaling(min_replicas=2), Load(), slots=1) == 2
+    assert needed_pods(autoscaling(min_replicas=2), Load(), slots=1, at=NOW) == 2
 
 
 def decided(spec, loads, current, slots=1):
@@ -32,7 +36,7 @@ def decided(spec, loads, current, slots=1):
     needs = Needs(since_s=next(iter(loads)))
     keep_s = max(spec.scale_up_delay_seconds, spec.scale_down_delay_seconds)
     for at_s, load in loads.items():
-        needs.add(at_s, needed_pods(spec, load, slots), keep_s)
+        needs.add(at_s, needed_pods(spec, load, slots, NOW), keep_s)
     return scaled(spec, needs, at_s, current)
 
 

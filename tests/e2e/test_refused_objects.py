@@ -8,6 +8,7 @@ import pytest
 from tests.e2e.objects import Objects
 
 HTTP = {"url": "https://models.example/a.bin", "sha256": "0" * 64}
+SCHEDULE = {"name": "office", "start": "0 8 * * 1-5", "end": "0 18 * * 1-5", "minReplicas": 1}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no source": ({"model": {}}, "give exactly one of name, http, huggingFace and claim"),
     "two sources": (
@@ -33,9 +34,21 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "minReplicas must not exceed maxReplicas",
     ),
     "no most": ({"autoscaling": {}}, "spec.autoscaling.maxReplicas"),
-    "what no operator carries out yet": (
-        {"autoscaling": {"maxReplicas": 2, "schedules": []}},
-        'unknown field "spec.autoscaling.schedules"',
+    "a schedule for more than at most": (
+        {"autoscaling": {"maxReplicas": 2, "schedules": [SCHEDULE | {"minReplicas": 3}]}},
+        "a schedule's minReplicas must not exceed maxReplicas",
+    ),
+    "a schedule that is no time": (
+        {"autoscaling": {"maxReplicas": 2, "schedules": [SCHEDULE | {"end": "at noon"}]}},
+        "spec.autoscaling.schedules[0].end",
+    ),
+    "a schedule that ends as it begins": (
+        {"autoscaling": {"maxReplicas": 2, "schedules": [SCHEDULE | {"end": SCHEDULE["start"]}]}},
+        "start and end must not be the same",
+    ),
+    "two schedules of one name": (
+        {"autoscaling": {"maxReplicas": 2, "schedules": [SCHEDULE, SCHEDULE]}},
+        "spec.autoscaling.schedules[1]",
     ),
     "a language that is none": ({"server": {"language": "English"}}, "spec.server.language"),
     "an argument of ours": ({"server": {"extraArgs": ["--port", "1"]}}, "are set by the operator"),

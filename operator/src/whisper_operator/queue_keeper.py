@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 
 import structlog
 
@@ -12,10 +13,12 @@ from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 from whisper_operator.child_store import ServerKey
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
+from whisper_operator.crd.schedules import Schedule
 from whisper_operator.events import Happening, Recorder
 from whisper_operator.queue_use import QueueUses, queue_use
 from whisper_operator.resources import WHISPER_SERVERS
 from whisper_operator.scaling import Load, Needs, is_news, needed_pods, scaled
+from whisper_operator.schedules import open_schedules
 from whisper_operator.server import InvalidSpec, Manifest, Server, parse_server
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.speech_queue import QueueRefused, SpeechQueue
@@ -140,7 +143,8 @@ class QueueKeeper:
         now_s = time.monotonic()
         needs = self._needs.setdefault(key, Needs(since_s=now_s))
         keep_s = max(autoscaling.scale_up_delay_seconds, autoscaling.scale_down_delay_seconds)
-        needs.add(now_s, needed_pods(autoscaling, load, server.spec.slots), keep_s)
+        at = datetime.now(UTC)
+        needs.add(now_s, needed_pods(autoscaling, load, server.spec.slots, at), keep_s)
         wanted = scaled(autoscaling, needs, now_s, server.replicas)
         if wanted != server.replicas:
             log.info(
@@ -153,9 +157,13 @@ class QueueKeeper:
                 in_flight=load.in_flight,
             )
             await self._cluster.scale(WHISPER_SERVERS, *key, wanted)
-            await self._recorder.tell(self._servers[key], _scaled(server.replicas, wanted, load))
+            await self._recorder.tell(
+                self._servers[key], _scaled(server.replicas, wanted, load, open_schedules(autoscaling.schedules, at))
+            )
 
 
-def _scaled(before: int, wanted: int, load: Load) -> Happening:
+def _scaled(before: int, wanted: int, load: Load, schedules: Sequence[Schedule]) -> Happening:
     waits = f"{load.pending} windows wait and {load.in_flight} are in work"
+    for schedule in schedules:
+        waits += f"; schedule {schedule.name} asks for at least {schedule.min_replicas}"
     return Happening("Scaled", f"{wanted} pods are wanted now, {before} before: {waits}.")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from whisper_operator.crd.serving import Autoscaling
+from whisper_operator.schedules import least_pods
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,14 @@ class Needs:
         return before[-1:] + recent
 
 
-def needed_pods(autoscaling: Autoscaling, load: Load, slots: int) -> int:
-    """Never fewer than what is in flight keeps busy."""
+def needed_pods(autoscaling: Autoscaling, load: Load, slots: int, at: datetime) -> int:
+    """Never fewer than what is in flight keeps busy, nor than the schedules ask for at that time."""
     windows = load.pending + load.in_flight
     needed = max(
         math.ceil(windows / autoscaling.pending_windows_per_replica),
         math.ceil(load.in_flight / slots),
     )
-    return min(autoscaling.max_replicas, max(autoscaling.min_replicas, needed))
+    return min(autoscaling.max_replicas, max(least_pods(autoscaling, at), needed))
 
 
 def scaled(autoscaling: Autoscaling, needs: Needs, now_s: float, current: int) -> int:

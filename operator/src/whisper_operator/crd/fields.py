@@ -8,6 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
+MAX_REPLICAS = 1000
+
 
 class Shape(BaseModel):
     """A part of an object. Strictness is the API server's job: a rolled-back operator must read newer objects."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from whisper_operator.crd.fields import (
+    MAX_REPLICAS,
     ConfigMapKeyRef,
     IntOrPercent,
     LanguageCode,
@@ -18,8 +19,7 @@ from whisper_operator.crd.fields import (
     rules,
     shape_config,
 )
-
-MAX_REPLICAS = 1000
+from whisper_operator.crd.schedules import Schedules
 
 Replicas = Annotated[int, Field(ge=0, le=MAX_REPLICAS)]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
@@ -136,6 +136,10 @@ class Autoscaling(Shape):
         rule(
             "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"
         ),
+        rule(
+            "!has(self.schedules) || self.schedules.all(each, each.minReplicas <= self.maxReplicas)",
+            "a schedule's minReplicas must not exceed maxReplicas",
+        ),
     )
 
     min_replicas: Replicas = Field(default=0, description="How many pods stay when nothing waits; 0 = none.")
@@ -147,6 +151,7 @@ class Autoscaling(Shape):
     scale_down_delay_seconds: Seconds = Field(
         default=300, description="How long fewer pods must have been enough before some are taken away."
     )
+    schedules: Schedules = Field(default=[], description="Times at which more pods stay than minReplicas.")
 
 
 class Rollout(Shape):

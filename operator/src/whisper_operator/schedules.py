@@ -1,0 +1,31 @@
+"""Which schedules are open now. No I/O: the time comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from whisper_operator.crd.schedules import Schedule
+from whisper_operator.crd.serving import Autoscaling
+
+
+def open_schedules(schedules: Iterable[Schedule], at: datetime) -> list[Schedule]:
+    """at: with its time zone."""
+    minute = at.replace(second=0, microsecond=0)
+    return [schedule for schedule in schedules if _is_open(schedule.start, schedule.end, schedule.time_zone, minute)]
+
+
+@lru_cache(maxsize=4096)
+def _is_open(start: str, end: str, time_zone: str, minute: datetime) -> bool:
+    """Inside, the end comes before the next start."""
+    here = minute.astimezone(ZoneInfo(time_zone))
+    return next(CronSim(end, here)) < next(CronSim(start, here))
+
+
+def least_pods(autoscaling: Autoscaling, at: datetime) -> int:
+    scheduled = [schedule.min_replicas for schedule in open_schedules(autoscaling.schedules, at)]
+    return min(autoscaling.max_replicas, max([autoscaling.min_replicas, *scheduled]))
