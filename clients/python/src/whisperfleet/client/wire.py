@@ -12,6 +12,7 @@ from whisperfleet.client.steps import Answer, Lost, Request
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0
+KEPT_CONNECTIONS = 20
 PATIENCE_S = 600.0
 """How long a gateway that is away, or says `come back later`, is asked again."""
 
@@ -29,6 +30,8 @@ def client_options(url: str | None, key: str | None) -> dict[str, Any]:
     return {
         "base_url": url.rstrip("/"),
         "headers": {"X-API-Key": key},
+        # A job that is waited for holds its stream of events, and nothing else may wait for one of them to end.
+        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
         "timeout": httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
     }
 
