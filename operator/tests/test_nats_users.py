@@ -37,7 +37,7 @@ from whisper_operator.resources import SECRETS
 
 MIB = 1024**2
 LIMITS = Limits(windows_bytes=16 * MIB, journal_bytes=16 * MIB, audio_bytes=16 * MIB)
-OWN, OTHER = "demo.en", "base.en"
+OWN, OTHER, RENEWED = "demo.en", "base.en", "small.en"
 UID, OTHER_UID = "0c9e8f6e-1111-4222-8333-444455556666", "a0a0a0a0-1111-4222-8333-444455556666"
 NOW_S = 1_800_000_000.0
 REFUSED_S = 0.5
@@ -215,7 +215,7 @@ async def test_renewed_credentials_are_taken_up_while_the_process_runs(queue, mo
     monkeypatch.setattr("whisper_dispatcher.jetstream.credentials.CHECK_EVERY_S", 0.05)
     first, second = (
         worker_credentials(queue.signing, uid=UID, name="demo", queue=model, now_s=time.time())
-        for model in (OTHER, OWN)
+        for model in (OTHER, RENEWED)
     )
     file = Path(queue.file(first))
     worker = await JetStream.connect(queue.url, name="test", credentials=str(file), inbox_prefix=inbox_prefix(UID))
@@ -223,13 +223,15 @@ async def test_renewed_credentials_are_taken_up_while_the_process_runs(queue, mo
     worker.on_disconnect(away.set)
     operator = await queue.as_process("operator")
     try:
-        await operator.publish(names.window_subject(OWN, "bulk", "client", "renewed", 0), b"renewed")
+        await topology.ensure_model(operator, RENEWED)
+        await operator.publish(names.window_subject(RENEWED, "bulk", "client", "job", 0), b"renewed")
+        assert await pulled(worker, RENEWED, REFUSED_S) is None
         file.write_text(second)
         async with asyncio.timeout(10):
             await away.wait()
             while not worker.is_connected:  # noqa: ASYNC110  nats-py offers nothing to wait for
                 await asyncio.sleep(0.02)
-        assert await pulled(worker, OWN, 10) is not None
+        assert await pulled(worker, RENEWED, 10) == b"renewed"
     finally:
         await worker.close()
         await operator.close()
