@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from whisper_bot.gateway_client import Job
 from whisper_bot.records import Note
 from whisper_bot.sentences import failure_sentence, sentence
 from whisper_contracts.failures import FailureReason
+from whisperfleet.client import Job
 
 MAX_TEXT_UNITS = 4096
 QUOTE_FROM_UNITS = 600

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
 import structlog
@@ -26,11 +25,11 @@ from whisper_bot.decide import (
     Situation,
     Transcribe,
     decide,
-    refusal,
 )
 from whisper_bot.gateway_client import GatewayAway, GatewayClient, JobUnknown, KeyRefused
 from whisper_bot.note_run import NoteRuns
-from whisper_bot.records import Note, Update
+from whisper_bot.quota import Quota
+from whisper_bot.records import Update
 from whisper_bot.replies import Replies
 from whisper_bot.sentences import sentence
 from whisper_bot.settings import BotSettings
@@ -59,6 +58,7 @@ class Bot:
         self._runs = NoteRuns(store, telegram, gateway, settings)
         self._runs.under_way = lambda: len(self._held)
         self._replies = Replies(store, telegram)
+        self._quota = Quota(store, settings)
         self._held: set[asyncio.Task[None]] = set()
         # Of one chat, status messages stand in the order of the recordings.
         self._chats: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -179,10 +179,10 @@ class Bot:
         note = intent.note
         kept = await self._store.note(note.key)
         if kept is None or kept.record.file is None:  # the latter: a refusal was begun
-            if say := await self._refusal(note):
+            if say := await self._quota.refusal(note, in_flight=len(self._users.get(note.user, ()))):
                 await self._replies.say(update, say)
                 return None
-            await self._count(note)
+            await self._quota.count(note, note.file.duration if note.file else 0.0)
             await self._store.save_note(Kept(note, kept.sequence if kept else 0))
         elif kept.record.outcome and intent.is_asked:
             await self._replies.say(update, Say("already"), reply_to=kept.record.status_id)
@@ -190,19 +190,6 @@ class Bot:
         self._users[note.user].add(note.key)
         await self._runs.acknowledge(note.key)
         return note.key
-
-    async def _refusal(self, note: Note) -> Say | None:
-        usage = await self._store.usage(note.user, today())
-        used_s = sum(seconds for key, seconds in usage.record.seconds.items() if key != note.key)
-        return refusal(note, used_s, len(self._users.get(note.user, ())), self._settings)
-
-    async def _count(self, note: Note) -> None:
-        if self._settings.bot_minutes_per_day is None or note.file is None:
-            return
-        usage = await self._store.usage(note.user, today())
-        seconds = usage.record.seconds | {note.key: note.file.duration}
-        changed = usage.record.model_copy(update={"seconds": seconds})
-        await self._store.save_usage(note.user, today(), changed, usage.sequence)
 
     async def _retry(self, update: Update, key: str) -> str | None:
         kept = await self._store.note(key)
@@ -225,8 +212,7 @@ class Bot:
         try:
             if kept is None or kept.record.job is None:
                 raise JobUnknown
-            form = "text" if intent.extension == "txt" else intent.extension
-            text = await self._gateway.result(kept.record.job, form)
+            text = await self._gateway.result(kept.record.job, "text" if intent.extension == "txt" else "srt")
         except JobUnknown:
             await self._telegram.answer_tap(tap.id, sentence("tap_gone", reader))
             return
@@ -278,7 +264,3 @@ class Bot:
         old, new = await self._store.chat_settings(chat), await self._store.chat_settings(to_chat)
         if old.sequence and not new.sequence:
             await self._store.save_chat_settings(to_chat, old.record, 0)
-
-
-def today() -> str:
-    return datetime.now(UTC).date().isoformat()

@@ -235,6 +235,7 @@ def refusal(note: Note, used_s: float, in_flight: int, settings: BotSettings) ->
     if settings.bot_jobs_in_flight is not None and in_flight >= settings.bot_jobs_in_flight:
         return Say("over_in_flight", {"limit": settings.bot_jobs_in_flight})
     minutes = settings.bot_minutes_per_day
-    if minutes is not None and used_s + note.file.duration > minutes * 60:
+    # The length of a document is not known; it passes while there is time left at all.
+    if minutes is not None and (used_s >= minutes * 60 or used_s + note.file.duration > minutes * 60):
         return Say("over_minutes", {"limit": f"{minutes:g}"})
     return None

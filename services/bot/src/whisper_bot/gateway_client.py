@@ -1,23 +1,20 @@
-"""The gateway's HTTP API, as the bot uses it. httpx's exceptions stop here."""
+"""The gateway, through the Python client that everybody may use. What it raises becomes the bot's few cases.
+
+The client's own patience is not used: a person is told of each wait, and a message's record is read anew after it.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
-import httpx
-from pydantic import BaseModel, ConfigDict
+from whisperfleet.client import ApiError, AsyncClient, Conflict, GatewayUnreachable, Job, Options, WhisperfleetError
+from whisperfleet.client.results import Format
 
-TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-UPLOAD_TIMEOUT = httpx.Timeout(300.0, connect=5.0)
-EVENTS_TIMEOUT = httpx.Timeout(45.0, connect=5.0)
-"""The gateway sends a comment every 15 s."""
-LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
 DEFAULT_RETRY_S = 2.0
-FINAL_EVENTS = ("completed", "failed", "cancelled", "deleted")
+MAY_PASS = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class GatewayAway(Exception):
@@ -44,129 +41,71 @@ class KeyRefused(Exception):
     """The bot's own key is not accepted."""
 
 
-class Windows(BaseModel):
-    done: int = 0
-    total: int | None = None
-
-
-class Job(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    id: str
-    state: str
-    queue_position: int = 0
-    windows: Windows = Windows()
-    reason: str | None = None
-
-    @property
-    def is_final(self) -> bool:
-        return self.state in FINAL_EVENTS
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    path: Path
-    file_name: str
-    language: str | None
-    idempotency_key: str
-
-
 class GatewayClient:
     """Every method raises GatewayAway or KeyRefused when the gateway cannot be asked."""
 
     def __init__(self, url: str, api_key: str) -> None:
-        self._http = httpx.AsyncClient(base_url=url, headers={"X-API-Key": api_key}, timeout=TIMEOUT, limits=LIMITS)
+        self._client = AsyncClient(url, api_key, patience_s=0)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._client.aclose()
 
-    async def submit(self, upload: Upload) -> str:
+    async def submit(self, recording: Path, *, language: str | None, idempotency_key: str) -> str:
         """The job's id; the same key brings the same job. Raises UploadRefused."""
-        fields = {"language": upload.language} if upload.language else {}
-        with upload.path.open("rb") as file:
-            answer = await self._ask(
-                "POST",
-                "/v1/jobs",
-                files={"file": (upload.file_name, file)},
-                data=fields,
-                headers={"Idempotency-Key": upload.idempotency_key},
-                timeout=UPLOAD_TIMEOUT,
-            )
-        _raise_refusal(answer)
-        return str(answer.json()["job"]["id"])
+        options: Options = {"language": language} if language else {}
+        try:
+            with _own_cases():
+                job = await self._client.submit(recording, idempotency_key=idempotency_key, **options)
+        except ApiError as error:
+            raise UploadRefused(error.code, str(error)) from error
+        return job.id
 
     async def job(self, job: str) -> Job:
         """Raises JobUnknown."""
-        return Job.model_validate(self._found(await self._ask("GET", f"/v1/jobs/{job}"), job).json())
+        with _known(job):
+            return await self._client.job(job)
 
-    async def result(self, job: str, form: str) -> str:
-        """form: text, srt, … Raises JobUnknown."""
-        answer = await self._ask("GET", f"/v1/jobs/{job}/result", params={"format": form})
-        return self._found(answer, job).text.strip()
+    async def result(self, job: str, form: Format) -> str:
+        """Raises JobUnknown."""
+        with _known(job):
+            return (await self._client.result(job, form)).strip()
 
     async def requeue(self, job: str) -> None:
         """Nothing, when the job has not failed. Raises JobUnknown."""
-        answer = await self._ask("POST", f"/v1/jobs/{job}/requeue")
-        if answer.status_code != httpx.codes.CONFLICT:
-            self._found(answer, job)
+        with _known(job), suppress(Conflict):
+            await self._client.requeue(job)
 
     async def erase(self, job: str) -> None:
         """Whatever its state: one under way is cancelled first, a finished one is deleted."""
-        for _ in range(2):
-            answer = await self._ask("DELETE", f"/v1/jobs/{job}")
-            if answer.status_code in (httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND):
-                return
+        with suppress(JobUnknown), _known(job):
+            await self._client.delete(job)
 
     async def wait_final(self, job: str) -> None:
-        """Returns at the job's final event, and when the stream of events ends: look at the job then."""
-        async for name in self._events(job):
-            if name in FINAL_EVENTS:
-                return
-
-    async def _events(self, job: str) -> AsyncIterator[str]:
-        try:
-            async with self._http.stream("GET", f"/v1/jobs/{job}/events", timeout=EVENTS_TIMEOUT) as response:
-                if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-                    raise GatewayAway(f"status {response.status_code}")
-                async for line in response.aiter_lines():
-                    if line.startswith("event: "):
-                        yield line.removeprefix("event: ")
-        except httpx.TransportError as error:
-            raise GatewayAway(type(error).__name__) from error
-
-    async def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        try:
-            answer = await self._http.request(method, path, **options)
-        except httpx.TransportError as error:
-            raise GatewayAway(type(error).__name__) from error
-        status = answer.status_code
-        if status == httpx.codes.UNAUTHORIZED:
-            raise KeyRefused(_error(answer)["message"])
-        may_pass = status == httpx.codes.TOO_MANY_REQUESTS and answer.headers.get("x-should-retry") != "false"
-        if may_pass or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise GatewayAway(f"status {status}", _retry_after_s(answer))
-        return answer
-
-    def _found(self, answer: httpx.Response, job: str) -> httpx.Response:
-        if answer.status_code >= httpx.codes.BAD_REQUEST:
-            raise JobUnknown(f"{job}: {_error(answer)['message']}")
-        return answer
+        """Returns at the job's final event, and when nothing more can be heard of it: look at the job then."""
+        with suppress(WhisperfleetError):
+            async for _ in self._client.events(job):
+                pass
 
 
-def _raise_refusal(answer: httpx.Response) -> None:
-    if answer.status_code >= httpx.codes.BAD_REQUEST:
-        error = _error(answer)
-        raise UploadRefused(error["code"] or "", error["message"])
-
-
-def _error(answer: httpx.Response) -> dict[str, str]:
+@contextmanager
+def _own_cases() -> Iterator[None]:
+    """An ApiError that is let through is the gateway's last word."""
     try:
-        error = answer.json()["error"]
-        return {"code": str(error.get("code") or ""), "message": str(error["message"])}
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return {"code": "", "message": f"status {answer.status_code}"}
+        yield
+    except GatewayUnreachable as error:
+        raise GatewayAway(str(error)) from error
+    except ApiError as error:
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            raise KeyRefused(str(error)) from error
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or (error.status in MAY_PASS and error.should_retry):
+            raise GatewayAway(f"status {error.status}", error.retry_after_s or DEFAULT_RETRY_S) from error
+        raise
 
 
-def _retry_after_s(answer: httpx.Response) -> float:
-    value = answer.headers.get("retry-after", "")
-    return float(value) if value.replace(".", "", 1).isdigit() else DEFAULT_RETRY_S
+@contextmanager
+def _known(job: str) -> Iterator[None]:
+    try:
+        with _own_cases():
+            yield
+    except ApiError as error:
+        raise JobUnknown(f"{job}: {error}") from error

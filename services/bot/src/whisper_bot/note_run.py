@@ -8,29 +8,26 @@ it and our record of its id, a crash leaves a status message that nobody knows o
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path, PurePath
 from typing import Any
 
 import structlog
 
 from whisper_bot import metrics
-from whisper_bot.answers import Button, FileAnswer, TextAnswer, answers, progress_text, refusal_text
+from whisper_bot.answers import Button, FileAnswer, TextAnswer, answers, progress_text
 from whisper_bot.draining import completed
-from whisper_bot.gateway_client import GatewayAway, GatewayClient, Job, JobUnknown, KeyRefused, Upload, UploadRefused
+from whisper_bot.gateway_client import GatewayAway, GatewayClient, JobUnknown, KeyRefused
 from whisper_bot.methods import Place
 from whisper_bot.notices import Notices
+from whisper_bot.quota import Quota
 from whisper_bot.records import Note
 from whisper_bot.sentences import failure_sentence, sentence
-from whisper_bot.settings import MIB, BotSettings
+from whisper_bot.settings import BotSettings
 from whisper_bot.store import Kept, Store
 from whisper_bot.telegram import (
     ChatGone,
     ChatMoved,
-    FileTooBig,
-    FileUnavailable,
     MessageGone,
     OutcomeUnknown,
     Refused,
@@ -38,8 +35,10 @@ from whisper_bot.telegram import (
     TelegramAway,
     backoff_s,
 )
+from whisper_bot.transfer import NotSubmitted, Transfers
 from whisper_contracts.failures import RETRYABLE
 from whisper_dispatcher.jetstream.errors import WrongLastSequence
+from whisperfleet.client import Job
 
 log = structlog.get_logger()
 
@@ -50,18 +49,9 @@ PROGRESS_LOAD_S = 0.05
 """Added for each recording under way, so that a thousand of them ask the gateway no more than 20 times a second."""
 LATE_EDIT_S = 5.0
 KEY_REFUSED_S = 30.0
-TRANSFERS = 8
 AWAY_NOTICE_AFTER = 10
 UNKNOWN_JOBS = 3
 """A gateway that has just started, or is another replica, may not know a new job yet."""
-
-
-class NotSubmitted(Exception):
-    """The recording never became a job; `text` is the answer."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        super().__init__()
 
 
 class NoteRuns:
@@ -69,9 +59,9 @@ class NoteRuns:
         self._store = store
         self._telegram = telegram
         self._gateway = gateway
-        self._settings = settings
+        self._quota = Quota(store, settings)
         self._notices = Notices(telegram, settings.bot_admins)
-        self._transfers = asyncio.Semaphore(TRANSFERS)
+        self._transfers = Transfers(telegram, gateway, settings)
         # Progress whose edit got no answer: it may be carried out after the final edit, which is then made again.
         self._late: set[str] = set()
         self.under_way: Callable[[], int] = lambda: 0
@@ -145,6 +135,10 @@ class NoteRuns:
 
     async def _pass(self, kept: Kept[Note]) -> None:
         kept = await self._acknowledged(kept)
+        async with self._quota.turn(kept.record):
+            await self._answered(kept)
+
+    async def _answered(self, kept: Kept[Note]) -> None:
         note = kept.record
         if note.requeue and note.job:
             await self._gateway.requeue(note.job)
@@ -153,10 +147,12 @@ class NoteRuns:
         try:
             kept = await self._submitted(kept)
         except NotSubmitted as reason:
+            await self._quota.count(note, 0.0)
             await self._edit_status(kept.record, TextAnswer(reason.text))
             await self._done(kept, "failed")
             return
         job = await self._follow(kept.record)
+        await self._quota.count(note, _length_s(note, job))
         kept = await self._answer(kept, job)
         if kept.record.key in self._late:
             self._late.discard(kept.record.key)
@@ -209,27 +205,11 @@ class NoteRuns:
         note = kept.record
         if note.job:
             return kept
-        async with self._transfers:
-            with tempfile.TemporaryDirectory(dir=self._settings.work_dir, prefix="whisper-bot-") as folder:
-                job = await self._transfer(note, Path(folder))
+        if self._quota.is_measured_later(note) and (over := await self._quota.refusal(note)):
+            raise NotSubmitted(sentence(over.key, note.reads, **over.values))
+        job = await self._transfers.submit(note)
         log.info("submitted", note=note.key, job=job)
         return await self._store.save_note(kept, job=job)
-
-    async def _transfer(self, note: Note, folder: Path) -> str:
-        assert note.file
-        try:
-            path = await self._telegram.download(note.file.file_id, folder / "recording")
-            name = PurePath(note.file.file_name).name or "recording"
-            return await self._gateway.submit(Upload(path, name, note.spoken, note.idempotency_key))
-        except FileTooBig:
-            limit = self._settings.max_download_bytes // MIB
-            raise NotSubmitted(sentence("too_big", note.reads, limit=limit)) from None
-        except FileUnavailable as reason:
-            log.warning("file not handed out", note=note.key, reason=str(reason))
-            raise NotSubmitted(sentence("file_gone", note.reads)) from None
-        except UploadRefused as refusal:
-            log.warning("upload refused", note=note.key, code=refusal.code, reason=str(refusal))
-            raise NotSubmitted(refusal_text(refusal.code, note.reads)) from None
 
     async def _follow(self, note: Note) -> Job:
         """The job once it is final."""
@@ -284,6 +264,11 @@ class NoteRuns:
         await self._store.save_note(kept, outcome=outcome)
         metrics.NOTES.labels(outcome).inc()
         log.info("done", note=kept.record.key, job=kept.record.job, outcome=outcome)
+
+
+def _length_s(note: Note, job: Job) -> float:
+    """What Telegram said, else what the service found."""
+    return (note.file.duration if note.file else 0.0) or job.duration_s or 0.0
 
 
 def _add_part(note: Note) -> Callable[[int], dict[str, Any]]:
