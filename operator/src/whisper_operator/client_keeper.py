@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import structlog
 
+from whisper_dispatcher.jetstream.cancellation import heed_cancellation
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 from whisper_operator.child_store import ServerKey
@@ -74,6 +75,8 @@ class ClientKeeper:
                 group.create_task(Workers(WHISPER_CLIENT.kind, self.queue, self.reconcile).run())
                 group.create_task(self._keep_records())
         finally:
+            self._registry = None
+            self._connected.clear()
             self.queue.close()
 
     async def _wait_for_nats(self) -> None:
@@ -203,6 +206,7 @@ class ClientKeeper:
             except _AWAY as error:
                 log.warning("deleted clients are not revoked yet", error=str(error))
                 wait_s = RETRY_S
+            heed_cancellation()
             try:
                 async with asyncio.timeout(wait_s):
                     await self._deleted.wait()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from whisper_dispatcher.jetstream.cancellation import heed_cancellation
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 from whisper_operator.child_store import ServerKey
@@ -87,6 +88,7 @@ class QueueKeeper:
             except _AWAY as error:
                 log.warning("the queue does not know all models yet", error=str(error))
                 wait_s = RETRY_S
+            heed_cancellation()
             try:
                 async with asyncio.timeout(wait_s):
                     await self._changed.wait()
@@ -108,6 +110,7 @@ class QueueKeeper:
 
     async def _watch_loads(self, queue: SpeechQueue) -> None:
         while True:
+            heed_cancellation()
             await asyncio.sleep(self._settings.scale_every_s)
             for name in self.uses.queues():
                 try:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from whisper_dispatcher.jetstream.cancellation import heed_cancellation
 from whisper_operator.child_store import ServerKey
 from whisper_operator.cluster import ApiError, Unreachable
 from whisper_operator.work_queue import KeyedQueue
@@ -31,6 +32,7 @@ class Workers:
     async def run(self) -> None:
         """One of them, until cancelled."""
         while True:
+            heed_cancellation()
             key = await self._queue.get()
             try:
                 await self._try(key)

@@ -18,6 +18,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from whisper_dispatcher.jetstream.cancellation import heed_cancellation
 from whisper_dispatcher.jetstream.credentials import follow
 from whisper_dispatcher.jetstream.errors import (
     NO_SPACE,
@@ -108,12 +109,17 @@ class JetStream:
                     disconnected_cb=jetstream._on_disconnect,
                     **options,
                 )
-                if credentials:
-                    jetstream._following = asyncio.create_task(follow(client, Path(credentials), used))
-                return jetstream
+                heed_cancellation()
+            except asyncio.CancelledError:
+                await client.close()  # or a half-made connection stays open
+                raise
             except (TimeoutError, nats.errors.NoServersError, OSError):
                 log.warning("nats unreachable, trying again", nats=name)
                 await asyncio.sleep(0.5)
+            else:
+                if credentials:
+                    jetstream._following = asyncio.create_task(follow(client, Path(credentials), used))
+                return jetstream
 
     async def _on_error(self, error: Exception) -> None:
         log.warning("nats error", error=str(error) or type(error).__name__)
