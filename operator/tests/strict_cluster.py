@@ -4,10 +4,11 @@ Server-side apply with field owners by object, versions and generations that cha
 preconditions, immutable Job templates, a status that only its subresource writes. Lists are replaced as a whole.
 """
 
+import asyncio
 import copy
 import itertools
 
-from whisper_operator.cluster import ApiError
+from whisper_operator.cluster import ApiError, NotLeading, Unreachable
 from whisper_operator.patches import merge_patch
 
 CREATED = "2026-01-01T00:00:00Z"
@@ -22,8 +23,24 @@ class StrictCluster:
         """By kind, what is answered instead."""
         self.logs = {}
         """By pod."""
+        self.cut = asyncio.Event()
+        """Set: this client does not reach it."""
         self._applied = {}
         self._numbers = itertools.count(1)
+        self._watches = []
+        self._may_write = None
+
+    def another_client(self):
+        """Of the same API server; its writes are counted apart."""
+        client = copy.copy(self)
+        client.writes = []
+        client.cut = asyncio.Event()
+        return client
+
+    def guarded(self, may_write):
+        client = copy.copy(self)
+        client._may_write = may_write
+        return client
 
     def hold(self, manifest):
         """Made by somebody else."""
@@ -52,10 +69,11 @@ class StrictCluster:
         if found and found["metadata"]["uid"] == live["metadata"]["uid"]:
             del self.objects[_key(live)]
             self._applied.pop(_key(live), None)
+            self._tell("DELETED", found)
 
     async def merge_status(self, resource, namespace, name, status):
         key = (resource.kind, namespace, name)
-        self.writes.append(("status", resource.kind, name))
+        self._written("status", resource.kind, name)
         if key not in self.objects:
             raise ApiError(404, "NotFound", f"{resource.plural} {name} not found")
         live = self.objects[key]
@@ -69,20 +87,43 @@ class StrictCluster:
             raise ApiError(409, "AlreadyExists", f"{resource.plural} already exists")
         return self._store(manifest, f"uid-{next(self._numbers)}")
 
+    async def replace(self, resource, manifest):
+        self._requested("replace", resource, manifest)
+        live = self.objects.get(_key(manifest))
+        if live is None:
+            raise ApiError(404, "NotFound", f"{resource.plural} not found")
+        given = manifest["metadata"]
+        if any(given[name] != live["metadata"][name] for name in ("uid", "resourceVersion")):
+            raise ApiError(409, "Conflict", "the object has been modified")
+        return self._store(manifest, live["metadata"]["uid"])
+
     async def get(self, resource, namespace, name):
+        self._answers()
         return copy.deepcopy(self.objects.get((resource.kind, namespace, name)))
 
     async def merge(self, resource, namespace, name, patch):
-        self.writes.append(("merge", resource.kind, name))
+        self._written("merge", resource.kind, name)
         live = self.objects[resource.kind, namespace, name]
         if patch["metadata"].get("resourceVersion", "") not in ("", live["metadata"]["resourceVersion"]):
             raise ApiError(409, "Conflict", "the object has been modified")
         return self._store(_merged(live, patch), live["metadata"]["uid"])
 
     async def list_all(self, resource, namespace, selector):
-        assert not selector
-        found = [live for (kind, _, _), live in self.objects.items() if kind == resource.kind]
-        return copy.deepcopy(found), "1"
+        self._answers()
+        found = [live for live in self.objects.values() if live["kind"] == resource.kind and _selected(live, selector)]
+        return copy.deepcopy(found), str(next(self._numbers))
+
+    async def watch(self, resource, namespace, selector, version):
+        events = asyncio.Queue()
+        self._watches.append(events)
+        try:
+            while True:
+                kind, live = await events.get()
+                self._answers()
+                if live["kind"] == resource.kind and _selected(live, selector):
+                    yield kind, copy.deepcopy(live)
+        finally:
+            self._watches.remove(events)
 
     async def last_log_line(self, namespace, pod, container):
         return ""
@@ -93,9 +134,23 @@ class StrictCluster:
     def _requested(self, method, resource, manifest):
         metadata = manifest["metadata"]
         assert (resource.kind, resource.api_version) == (manifest["kind"], manifest.get("apiVersion"))
-        self.writes.append((method, resource.kind, metadata.get("name") or metadata["generateName"]))
+        self._written(method, resource.kind, metadata.get("name") or metadata["generateName"])
         if resource.kind in self.refusals:
             raise self.refusals[resource.kind]
+
+    def _written(self, method, kind, name):
+        self._answers()
+        if self._may_write and not self._may_write():
+            raise NotLeading("This operator does not lead.")
+        self.writes.append((method, kind, name))
+
+    def _answers(self):
+        if self.cut.is_set():
+            raise Unreachable("The API server did not answer.")
+
+    def _tell(self, kind, live):
+        for events in self._watches:
+            events.put_nowait((kind, live))
 
     def _store(self, manifest, uid):
         key = _key(manifest)
@@ -113,6 +168,7 @@ class StrictCluster:
             metadata.setdefault("generation", 1)
         metadata["resourceVersion"] = str(next(self._numbers))
         self.objects[key] = stored
+        self._tell("MODIFIED" if known else "ADDED", stored)
         return copy.deepcopy(stored)
 
 
@@ -151,3 +207,8 @@ def _conflicts(manifest, live):
         for name, value in manifest.items()
         if name in live
     )
+
+
+def _selected(live, selector):
+    labels = live["metadata"].get("labels") or {}
+    return all(labels.get(name) == value for name, value in (each.split("=") for each in selector.split(",") if each))

@@ -29,6 +29,7 @@ DIGEST = "sha256:" + "0" * 64
 VALUES: dict[str, dict[str, Any]] = {
     "as it comes": {},
     "everything on": {
+        "operator": {"replicas": 3},
         "image": {"pullSecrets": ["registry"]},
         "images": {"nats": {"repository": "nats", "digest": DIGEST}},
         "otlpEndpoint": "http://collector.observability:4318",
@@ -211,6 +212,33 @@ def test_one_namespace_needs_no_rights_over_the_cluster(helm):
     assert {"name": "WHISPERFLEET_NAMESPACE", "value": "speech"} in operator["env"]
 
 
+@pytest.mark.parametrize("watched", ["", "speech", "platform"])
+def test_operators_agree_on_one_lease_in_their_own_namespace_and_may_touch_no_other(helm, watched):
+    manifests = rendered(helm, {"operator": {"replicas": 2, "watchNamespace": watched}})
+    (role,) = [each for each in manifests if each["kind"] == "Role" and each["metadata"]["name"].endswith("-lease")]
+    assert role["metadata"]["namespace"] == "platform"
+    create, use = role["rules"]
+    assert (create["resources"], create["verbs"]) == (["leases"], ["create"])
+    assert (use["resourceNames"], use["verbs"]) == (["speech-whisperfleet-operator"], ["get", "update"])
+    others = [each for each in manifests if each["kind"] in ("Role", "ClusterRole") and each is not role]
+    assert "leases" not in [resource for each in others for rule in each["rules"] for resource in rule["resources"]]
+    names = [(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in manifests]
+    assert len(names) == len(set(names))
+    given = {each["name"]: each for each in pods(manifests)["speech-whisperfleet-operator"]["containers"][0]["env"]}
+    assert given["WHISPERFLEET_LEASE_NAMESPACE"]["value"] == "platform"
+    assert given["WHISPERFLEET_LEASE_NAME"]["value"] == "speech-whisperfleet-operator"
+    assert given["WHISPERFLEET_POD_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+
+
+def test_what_runs_more_than_once_never_goes_all_at_once(helm):
+    def budgets(values):
+        found = [each for each in rendered(helm, values) if each["kind"] == "PodDisruptionBudget"]
+        return {each["metadata"]["name"].rpartition("-")[2] for each in found}
+
+    assert budgets({}) == {"gateway", "planner"}
+    assert budgets(VALUES["everything on"]) == {"gateway", "planner", "operator", "nats"}
+
+
 def test_no_role_has_a_wildcard(helm):
     for manifest in rendered(helm, VALUES["everything on"]):
         for rule in manifest.get("rules") or []:
@@ -284,7 +312,7 @@ def test_the_bot_may_reach_the_bot_api_where_it_is(helm, url, port):
     ("values", "sentence"),
     [
         ({"gateway": {"replica": 3}}, "additional properties 'replica' not allowed"),
-        ({"operator": {"replicas": 2}}, "/operator/replicas"),
+        ({"operator": {"replicas": 4}}, "/operator/replicas"),
         ({"nats": {"replicas": 2}}, "/nats/replicas': value must be one of 1, 3"),
         ({"nats": {"syncInterval": "never"}}, "/nats/syncInterval"),
         ({"images": {"nats": {"repository": "nats", "digest": "abc"}}}, "/images/nats/digest"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,6 +30,10 @@ class Unreachable(Exception):
     """The API server did not answer, or is overloaded. The same call may succeed later."""
 
 
+class NotLeading(Unreachable):
+    """Another operator writes now."""
+
+
 class ApiError(Exception):
     """The API server refused. `message` is its own sentence."""
 
@@ -41,9 +45,16 @@ class ApiError(Exception):
 
 
 class Cluster:
-    def __init__(self, access: Access, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, access: Access, session: aiohttp.ClientSession, may_write: Callable[[], bool] | None = None
+    ) -> None:
         self._access = access
         self._session = session
+        self._may_write = may_write
+
+    def guarded(self, may_write: Callable[[], bool]) -> Cluster:
+        """The same, for one who asks before every write; writes may raise NotLeading then."""
+        return Cluster(self._access, self._session, may_write)
 
     async def apply(self, resource: Resource, manifest: Manifest, *, force: bool) -> Manifest:
         """Server-side apply. force: take over fields that somebody else has set."""
@@ -185,6 +196,8 @@ class Cluster:
         content_type: str = "application/json",
         limits: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if method != "GET" and self._may_write and not self._may_write():
+            raise NotLeading(f"This operator does not lead: {method} {path} is for another one to do.")
         try:
             async with self._session.request(
                 method,

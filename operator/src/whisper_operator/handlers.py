@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from contextlib import AsyncExitStack
 from typing import Any
@@ -71,6 +72,14 @@ class _Handlers:
             ready=runner.waits_for,
         )
         self._stack.callback(listener.close)
+        # After kopf's own, which would take seconds until its cleanup: the next operator is waiting.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop)
+
+    def _told_to_stop(self) -> None:
+        if self._running and not self._running.cancelling():
+            self._running.cancel()
+        self.ended.set()
 
     def _note_end(self, running: asyncio.Task[None]) -> None:
         if running.cancelled():
@@ -81,7 +90,9 @@ class _Handlers:
 
     async def _stop(self, **_: Any) -> None:
         if self._running:
-            self._running.cancel()
+            # Not twice: it is giving its Lease back.
+            if not self._running.cancelling():
+                self._running.cancel()
             await asyncio.wait({self._running})
         await self._stack.aclose()
 

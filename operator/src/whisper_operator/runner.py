@@ -13,6 +13,8 @@ from whisper_operator.cluster import Cluster
 from whisper_operator.crd.definition import WHISPER_SERVER
 from whisper_operator.events import Recorder
 from whisper_operator.informer import Change, Informer
+from whisper_operator.leadership import Leadership
+from whisper_operator.lease import Timing
 from whisper_operator.naming import MANAGED_BY
 from whisper_operator.reconcile import Reconciler
 from whisper_operator.resources import BY_KIND, CHILDREN, POD_MONITORS, PODS, SECRETS
@@ -27,7 +29,11 @@ log = structlog.get_logger()
 class Runner:
     """To be made inside the running event loop."""
 
-    def __init__(self, cluster: Cluster, settings: OperatorSettings) -> None:
+    def __init__(self, cluster: Cluster, settings: OperatorSettings, timing: Timing | None = None) -> None:
+        """timing: of the Lease."""
+        self._leadership = Leadership(cluster, settings.lease, settings.pod_name, timing) if settings.lease else None
+        if self._leadership:
+            cluster = cluster.guarded(self._leadership.holds)
         self.queue: KeyedQueue[ServerKey] = KeyedQueue()
         recorder = Recorder(cluster)
         self.clients = ClientKeeper(cluster, settings, recorder)
@@ -35,6 +41,7 @@ class Runner:
         self.reconciler = Reconciler(cluster, settings, self.store, recorder, take=self._take, again=self.queue.add)
         self._workers = Workers(WHISPER_SERVER.kind, self.queue, self.reconciler.reconcile)
         self._settings = settings
+        self._is_working = False
         resources = (*CHILDREN, PODS, *((POD_MONITORS,) if settings.pod_monitors else ()))
         self._informers = {
             resource.kind: Informer(
@@ -57,13 +64,25 @@ class Runner:
                 for informer in self._informers.values():
                     await informer.listed.wait()
                 log.info("children listed", servers=len(self.reconciler.servers))
+                await (self._leadership.lead(self._work) if self._leadership else self._work())
+        finally:
+            self.queue.close()
+
+    async def _work(self) -> None:
+        """Everything that writes. While another operator leads, the informers above keep the picture whole."""
+        for key in self.reconciler.servers:
+            self.queue.add(key)
+        self._workers.worked_at = time.monotonic()
+        self._is_working = True
+        try:
+            async with asyncio.TaskGroup() as group:
                 for _ in range(self._settings.reconcilers):
                     group.create_task(self._workers.run())
                 group.create_task(self._resync())
                 group.create_task(self.clients.run())
                 group.create_task(self._keep_queue())
         finally:
-            self.queue.close()
+            self._is_working = False
 
     def server_changed(self, body: Manifest) -> None:
         self.reconciler.see(body)
@@ -80,18 +99,16 @@ class Runner:
     def stall(self, after_s: float) -> str | None:
         """For the liveness probe."""
         waited_s = time.monotonic() - self._workers.worked_at
-        if len(self.queue) and waited_s > after_s and self.waits_for() is None:
+        if self._is_working and len(self.queue) and waited_s > after_s and self.waits_for() is None:
             return f"{len(self.queue)} objects wait, and none has been worked on for {waited_s:.0f} s."
         return None
 
     def waits_for(self) -> str | None:
         """For the readiness probe."""
         unlisted = [kind for kind, informer in self._informers.items() if not informer.listed.is_set()]
-        return (
-            f"Not listed yet: {', '.join(unlisted)}. Is the API server there, and may they be read?"
-            if unlisted
-            else None
-        )
+        if unlisted:
+            return f"Not listed yet: {', '.join(unlisted)}. Is the API server there, and may they be read?"
+        return self._leadership.trouble if self._leadership else None
 
     def _take(self, child: Manifest) -> None:
         if child["kind"] in BY_KIND:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
@@ -50,6 +51,11 @@ class OperatorSettings(ProcessSettings):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     pod_monitors: bool = False
     """Whether the cluster knows PodMonitor."""
+    lease_namespace: str | None = None
+    lease_name: str | None = None
+    """With lease_namespace: the Lease whose holder alone writes. None: there is no other operator."""
+    pod_name: str = Field(default_factory=socket.gethostname)
+    """Of several operators, no two have the same."""
     reconcilers: int = Field(default=8, ge=1)
     """Objects that are worked on at the same time."""
     resync_s: float = Field(default=300.0, gt=0)
@@ -61,6 +67,17 @@ class OperatorSettings(ProcessSettings):
         if (self.nats_signing_key is None) != (self.nats_account is None):
             raise ValueError("WHISPERFLEET_NATS_SIGNING_KEY and WHISPERFLEET_NATS_ACCOUNT go together")
         return self
+
+    @model_validator(mode="after")
+    def _lease_is_whole(self) -> Self:
+        if (self.lease_namespace is None) != (self.lease_name is None):
+            raise ValueError("WHISPERFLEET_LEASE_NAMESPACE and WHISPERFLEET_LEASE_NAME go together")
+        return self
+
+    @property
+    def lease(self) -> tuple[str, str] | None:
+        """Namespace and name."""
+        return (self.lease_namespace, self.lease_name) if self.lease_namespace and self.lease_name else None
 
     @cached_property
     def signing(self) -> Signing | None:

@@ -1,0 +1,229 @@
+"""Two whole operators, one API server as strict as the real one, one real nats-server: one writes, the other follows."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+from gateway_harness import NatsServer
+from strict_cluster import StrictCluster
+from whisper_client_objects import client_body
+from whisper_server_objects import body, settings
+
+from whisper_operator import leadership
+from whisper_operator.cluster import ApiError, NotLeading
+from whisper_operator.leadership import Leadership
+from whisper_operator.lease import Timing
+from whisper_operator.resources import LEASES, SERVICES
+from whisper_operator.runner import Runner
+
+PLACE = ("platform", "operator")
+TIMING = Timing(expires_s=6, stops_s=4.0, renew_s=0.2, look_s=0.1)
+LIMIT_S = 60.0
+
+
+@pytest.fixture
+def queue_url(tmp_path):
+    server = NatsServer(tmp_path)
+    server.start()
+    yield server.url
+    server.kill()
+
+
+@pytest.fixture
+def cluster():
+    made = StrictCluster()
+    made.hold(body())
+    made.hold(client_body())
+    return made
+
+
+class Operator:
+    """One replica: what kopf would bring comes in at its start."""
+
+    def __init__(self, cluster, queue_url, name):
+        self.client = cluster.another_client()
+        given = settings(nats_url=queue_url, pod_name=name, lease_namespace=PLACE[0], lease_name=PLACE[1])
+        self.runner = Runner(self.client, given, TIMING)
+        for live in list(cluster.objects.values()):
+            if live["kind"] == "WhisperServer":
+                self.runner.server_changed(live)
+            elif live["kind"] == "WhisperClient":
+                self.runner.clients.see(live)
+        self._running = asyncio.create_task(self.runner.run())
+
+    async def stop(self):
+        """As SIGTERM does."""
+        self._running.cancel()
+        await asyncio.wait({self._running})
+
+    @property
+    def written(self):
+        """Leases apart."""
+        return [write for write in self.client.writes if write[1] != "Lease"]
+
+
+@asynccontextmanager
+async def replicas(cluster, queue_url, *names):
+    found = [Operator(cluster, queue_url, name) for name in names]
+    try:
+        yield found
+    finally:
+        for operator in found:
+            await operator.stop()
+
+
+async def until(holds):
+    async with asyncio.timeout(LIMIT_S):
+        while not holds():  # noqa: ASYNC110  an API server's contents have nothing to wait for
+            await asyncio.sleep(0.02)
+
+
+def leader(cluster):
+    lease = cluster.objects.get(("Lease", *PLACE))
+    return lease and lease["spec"].get("holderIdentity")
+
+
+def is_served(cluster):
+    return all(
+        cluster.objects.get((kind, "speech", name))
+        for kind, name in (("Service", "demo"), ("Deployment", "demo"), ("Secret", "demo-nats"), ("Secret", "app-key"))
+    )
+
+
+def lose_a_child(cluster):
+    gone = cluster.objects.pop(("Service", "speech", "demo"))
+    cluster._tell("DELETED", gone)
+
+
+async def test_one_of_two_writes_and_the_other_only_looks(cluster, queue_url):
+    async with replicas(cluster, queue_url, "a", "b") as operators:
+        await until(lambda: is_served(cluster))
+        first, second = sorted(operators, key=lambda each: not each.written)
+        assert second.written == []
+        assert (first.runner.waits_for(), second.runner.waits_for()) == (None, None)
+        assert second.runner.stall(0.0) is None
+
+
+async def test_one_told_to_stop_hands_over_at_once(cluster, queue_url):
+    async with replicas(cluster, queue_url, "a") as (first,):
+        await until(lambda: is_served(cluster))
+        async with replicas(cluster, queue_url, "b") as (second,):
+            await until(lambda: second.runner.waits_for() is None)
+            await first.stop()
+            stopped_at = time.monotonic()
+            assert leader(cluster) is None
+            lose_a_child(cluster)
+            await until(lambda: ("Service", "speech", "demo") in cluster.objects)
+            assert leader(cluster) == "b"
+            assert time.monotonic() - stopped_at < TIMING.expires_s
+
+
+async def test_one_that_hears_nothing_more_is_replaced_and_has_stopped_before(cluster, queue_url):
+    async with replicas(cluster, queue_url, "a") as (first,):
+        await until(lambda: is_served(cluster))
+        async with replicas(cluster, queue_url, "b") as (second,):
+            first.client.cut.set()
+            lose_a_child(cluster)
+            await until(lambda: leader(cluster) == "b")
+            assert not first.runner._leadership.holds()
+            await until(lambda: ("Service", "speech", "demo") in cluster.objects)
+            assert ("apply", "Service", "demo") in second.written
+            first.client.cut.clear()
+            written = list(first.written)
+            lose_a_child(cluster)
+            await until(lambda: ("Service", "speech", "demo") in cluster.objects)
+            assert first.written == written
+            assert leader(cluster) == "b"
+
+
+async def test_one_that_is_alone_goes_on_after_the_api_server_was_away(cluster, queue_url):
+    async with replicas(cluster, queue_url, "a") as (operator,):
+        await until(lambda: is_served(cluster))
+        operator.client.cut.set()
+        await until(lambda: not operator.runner._leadership.holds())
+        lose_a_child(cluster)
+        operator.client.cut.clear()
+        await until(lambda: ("Service", "speech", "demo") in cluster.objects)
+        cluster.hold(client_body(name="late", uid="c-2"))
+        operator.runner.clients.see(cluster.objects["WhisperClient", "speech", "late"])
+        await until(lambda: ("Secret", "speech", "late-key") in cluster.objects)
+
+
+async def test_a_follower_that_may_not_read_the_lease_is_not_ready_and_says_so(cluster, queue_url):
+    async def forbidden(resource, namespace, name):
+        raise ApiError(403, "Forbidden", 'leases "operator" is forbidden')
+
+    cluster.get = forbidden
+    async with replicas(cluster, queue_url, "a") as (operator,):
+        await until(lambda: "leases" in (operator.runner.waits_for() or ""))
+        assert operator.written == []
+
+
+async def test_a_process_that_was_paused_writes_nothing_before_it_knows_that_its_time_is_over(cluster, monkeypatch):
+    client = cluster.another_client()
+    leading = Leadership(client, PLACE, "a", TIMING)
+    at_work = asyncio.Event()
+
+    async def work():
+        at_work.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(leading.lead(work))
+    try:
+        await asyncio.wait_for(at_work.wait(), LIMIT_S)
+        guarded = client.guarded(leading.holds)
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "speech"}, "spec": {}}
+        await guarded.apply(SERVICES, service, force=False)
+        now_s = time.monotonic()
+        monkeypatch.setattr(leadership.time, "monotonic", lambda: now_s + TIMING.stops_s)
+        with pytest.raises(NotLeading):
+            await guarded.apply(SERVICES, service, force=False)
+    finally:
+        monkeypatch.undo()
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def test_of_two_that_try_at_the_same_time_one_succeeds(cluster):
+    working = []
+
+    def contender(name):
+        async def work():
+            working.append(name)
+            await asyncio.Event().wait()
+
+        return asyncio.create_task(Leadership(cluster.another_client(), PLACE, name, TIMING).lead(work))
+
+    running = [contender(name) for name in ("a", "b", "c")]
+    try:
+        await until(lambda: working)
+        await asyncio.sleep(3 * TIMING.renew_s)
+        assert working == [leader(cluster)]
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+
+
+async def test_a_renewal_whose_answer_was_lost_costs_nothing(cluster):
+    client = cluster.another_client()
+    leading = Leadership(client, PLACE, "a", TIMING)
+    at_work = asyncio.Event()
+
+    async def work():
+        at_work.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(leading.lead(work))
+    try:
+        await asyncio.wait_for(at_work.wait(), LIMIT_S)
+        live = await client.get(LEASES, *PLACE)
+        await cluster.replace(LEASES, live | {"spec": live["spec"] | {"renewTime": "later"}})
+        await asyncio.sleep(TIMING.stops_s + 0.5)
+        assert leading.holds()
+        assert live["spec"]["leaseTransitions"] == cluster.objects["Lease", *PLACE]["spec"]["leaseTransitions"]
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+    assert leader(cluster) is None
