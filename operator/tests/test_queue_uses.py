@@ -25,7 +25,7 @@ def test_two_servers_of_one_model_share_a_queue():
     seen(uses, "a", {"queue": {"aliases": ["x"]}})
     key, others = seen(uses, "b", {"queue": {"aliases": ["y"]}}, created=NEW)
     assert uses.refusal(key) is None
-    assert others == {("speech", "a")}
+    assert others == set(), "the queue is still the first one's: nobody has to look again"
     assert uses.records("me")["demo.en"].aliases == ("x", "y")
 
 
@@ -49,6 +49,16 @@ def test_the_next_server_takes_over_a_queue_that_is_given_up():
     assert uses.refusal(second) is None
     assert uses.forget(second) == set()
     assert uses.records("me") == {}
+
+
+def test_a_queue_goes_to_the_oldest_of_those_that_are_left():
+    uses = QueueUses()
+    first, _ = seen(uses, "a")
+    latest, _ = seen(uses, "c", created="2026-03-01T00:00:00Z")
+    second, _ = seen(uses, "b", {"model": {"name": "tiny.en"}, "queue": {"name": "demo.en"}}, NEW)
+    assert uses.forget(first) == {second, latest}
+    assert uses.refusal(second) is None
+    assert "speech/b" in str(uses.refusal(latest))
 
 
 def test_what_has_not_changed_is_no_news():

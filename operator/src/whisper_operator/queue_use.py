@@ -52,15 +52,21 @@ def model_identity(source: ModelSource) -> tuple[str, ...]:
 class QueueUses:
     _uses: dict[ServerKey, QueueUse] = field(default_factory=dict)
     _by_queue: dict[str, set[ServerKey]] = field(default_factory=dict)
+    _oldest: dict[str, ServerKey] = field(default_factory=dict)
+    """Of each queue; its model is the queue's."""
 
     def see(self, key: ServerKey, use: QueueUse) -> set[ServerKey] | None:
-        """Returns the other servers of the queues that this changes; None: it changes nothing."""
+        """Returns the other servers of queues that now are another server's; None: nothing has changed."""
         if self._uses.get(key) == use:
             return None
         concerned = self.forget(key)
         self._uses[key] = use
-        concerned |= self._by_queue.setdefault(use.queue, set())
+        others = set(self._by_queue.setdefault(use.queue, set()))
         self._by_queue[use.queue].add(key)
+        oldest = self._oldest.get(use.queue)
+        if oldest is None or self._age(key) < self._age(oldest):
+            self._oldest[use.queue] = key
+            concerned |= others
         return concerned
 
     def forget(self, key: ServerKey) -> set[ServerKey]:
@@ -69,8 +75,12 @@ class QueueUses:
             return set()
         others = self._by_queue[known.queue]
         others.discard(key)
-        if not others:
-            del self._by_queue[known.queue]
+        if self._oldest[known.queue] != key:
+            return set()
+        if others:
+            self._oldest[known.queue] = min(others, key=self._age)
+        else:
+            del self._by_queue[known.queue], self._oldest[known.queue]
         return set(others)
 
     def users(self, queue: str) -> set[ServerKey]:
@@ -82,7 +92,7 @@ class QueueUses:
     def refusal(self, key: ServerKey) -> str | None:
         """Why this server may not serve its queue: an older one serves another model there."""
         use = self._uses[key]
-        oldest = self._oldest(use.queue)
+        oldest = self._oldest[use.queue]
         holder = self._uses[oldest]
         if holder.model == use.model:
             return None
@@ -96,7 +106,7 @@ class QueueUses:
         return {queue: self._record(queue, owner) for queue in self._by_queue}
 
     def _record(self, queue: str, owner: str) -> ModelRecord:
-        oldest = self._uses[self._oldest(queue)]
+        oldest = self._uses[self._oldest[queue]]
         uses = [use for use in map(self._uses.__getitem__, self._by_queue[queue]) if use.model == oldest.model]
         all_languages = any(not use.languages for use in uses)
         return ModelRecord(
@@ -108,5 +118,5 @@ class QueueUses:
             owner=owner,
         )
 
-    def _oldest(self, queue: str) -> ServerKey:
-        return min(self._by_queue[queue], key=lambda key: (self._uses[key].created_at, key))
+    def _age(self, key: ServerKey) -> tuple[float, ServerKey]:
+        return self._uses[key].created_at, key
