@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from whisper_dispatcher.jetstream.permissions import permissions
@@ -13,6 +14,8 @@ from whisper_operator import nats_jwt
 LIFETIME_S = 30 * 24 * 3600
 RENEWED_EVERY_S = LIFETIME_S // 2
 """An operator that is away for less than the other half costs no worker its connection."""
+
+SIGNED_KEPT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,12 @@ def worker_credentials(signing: Signing, *, uid: str, name: str, queue: str, now
     It is the same bytes until it is renewed, so nothing has to be remembered and a changed Secret is put right.
     name: for people, in NATS' own listings.
     """
-    issued_at = _renewed_at(uid, now_s)
+    return _credentials(signing, uid, name, queue, _renewed_at(uid, now_s))
+
+
+@lru_cache(maxsize=SIGNED_KEPT)
+def _credentials(signing: Signing, uid: str, name: str, queue: str, issued_at: int) -> str:
+    """Kept: every look at a server wants to know them, and signing takes longer than the rest of it."""
     key = nats_jwt.key_from_seed(signing.seed)
     user = _user_key(signing, uid, issued_at)
     jwt = nats_jwt.user_jwt(
