@@ -7,7 +7,7 @@ from whisper_server_objects import complete_job, server, settings
 
 from whisper_operator.changes import Apply, Delete, changes, waves
 from whisper_operator.children import desired_children
-from whisper_operator.differs import with_hash
+from whisper_operator.differs import first_difference, with_hash
 from whisper_operator.observed import Observed
 from whisper_operator.volume import model_volume
 
@@ -26,13 +26,9 @@ def living(manifests):
     return found
 
 
-def never(_manifest, _live, _difference):
-    return False
-
-
-def planned(found, live, endures=never):
+def planned(found, live, compare=first_difference):
     observed = Observed.of(live)
-    return changes(found, wanted(found, observed), observed, endures)
+    return changes(found, wanted(found, observed), observed, compare)
 
 
 def test_a_new_server_gets_every_child_once_and_the_claim_before_the_download():
@@ -68,7 +64,8 @@ def test_what_the_api_server_writes_its_own_way_is_not_written_again_and_again()
     found = server()
     live = living(wanted(found))
     next(each for each in live if each["kind"] == "Service")["spec"]["clusterIP"] = "none"
-    assert planned(found, live, endures=lambda *_: True) == []
+    assert [change.why for change in planned(found, live)] == ["spec.clusterIP was changed"]
+    assert planned(found, live, compare=lambda *_: None) == []
 
 
 def test_a_deleted_child_comes_again_and_one_that_is_going_is_waited_for():

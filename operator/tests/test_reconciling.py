@@ -104,6 +104,28 @@ async def test_a_field_that_somebody_changed_is_put_back_with_one_write(operator
     assert cluster.objects["Service", "speech", "demo"]["spec"]["selector"] != {"other": "pods"}
 
 
+async def test_a_field_that_was_as_wanted_before_is_put_back_too(operator, cluster):
+    await operator.reconcile()
+    operator.look()
+    assert await operator.reconcile() == []
+    live = cluster.objects["Service", "speech", "demo"]
+    cluster.hold(live | {"spec": live["spec"] | {"selector": {"other": "pods"}}})
+    operator.look()
+    assert await operator.reconcile() == [("apply", "Service", "demo")]
+
+
+async def test_a_server_counts_as_settled_only_while_its_children_are_as_wanted(operator, cluster):
+    assert operator.reconciler.settled == set()
+    await operator.reconcile()
+    assert operator.reconciler.settled == {KEY}
+    del cluster.objects["Service", "speech", "demo"]
+    cluster.refusals["Service"] = ApiError(403, "Forbidden", "exceeded quota: services.")
+    operator.look()
+    with pytest.raises(NotAsWanted):
+        await operator.reconcile()
+    assert operator.reconciler.settled == set()
+
+
 async def test_a_child_that_is_no_longer_wanted_goes(operator, cluster):
     await operator.reconcile()
     spec = {"model": {"name": "demo.en"}, "networkPolicy": {"enabled": False}}

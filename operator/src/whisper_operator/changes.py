@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from whisper_operator.differs import first_difference, with_hash
+from whisper_operator.differs import with_hash
 from whisper_operator.naming import HASH_ANNOTATION
 from whisper_operator.observed import Observed, child_key, is_complete
 from whisper_operator.resources import CLAIMS, PRUNED
@@ -31,11 +31,11 @@ class Delete:
 
 
 Change = Apply | Delete
-Endures = Callable[[Manifest, Manifest, str], bool]
-"""Whether this difference was still there after an apply: the API server writes that value its own way."""
+Compare = Callable[[Manifest, Manifest], str | None]
+"""Of a wanted and a live object of the same hash: the path of a field that an apply would put right."""
 
 
-def changes(server: Server, wanted: Sequence[Manifest], observed: Observed, endures: Endures) -> list[Change]:
+def changes(server: Server, wanted: Sequence[Manifest], observed: Observed, compare: Compare) -> list[Change]:
     hashed = [with_hash(manifest) for manifest in wanted]
     names = {child_key(manifest) for manifest in hashed}
     found: list[Change] = [
@@ -44,12 +44,12 @@ def changes(server: Server, wanted: Sequence[Manifest], observed: Observed, endu
         if key not in names and live["kind"] in PRUNED and not _is_going(live)
     ]
     for manifest in hashed:
-        if change := _change(server, manifest, observed, endures):
+        if change := _change(server, manifest, observed, compare):
             found.append(change)
     return found
 
 
-def _change(server: Server, manifest: Manifest, observed: Observed, endures: Endures) -> Change | None:
+def _change(server: Server, manifest: Manifest, observed: Observed, compare: Compare) -> Change | None:
     live = observed.children.get(child_key(manifest))
     if live is None:
         return Apply(manifest, "missing")
@@ -61,8 +61,7 @@ def _change(server: Server, manifest: Manifest, observed: Observed, endures: End
         HASH_ANNOTATION
     ]:
         return Apply(manifest, "another one is wanted", live)
-    difference = first_difference(manifest, live)
-    if difference and not endures(manifest, live, difference):
+    if difference := compare(manifest, live):
         return Apply(manifest, f"{difference} was changed", live)
     return None
 

@@ -51,6 +51,8 @@ class Reconciler:
         """take: gets every child that a write has answered. again: gets servers that are to be looked at."""
         self.servers: dict[ServerKey, Manifest] = {}
         """Every WhisperServer as it was last seen."""
+        self.settled: set[ServerKey] = set()
+        """Those whose children were as wanted, or made so, when last looked at."""
         self.keeper = QueueKeeper(cluster, settings, self.servers, recorder, again)
         self.downloads = Downloads(cluster)
         self.backends = Backends(cluster)
@@ -60,12 +62,15 @@ class Reconciler:
         self._store = store
         self._take = take
         self._settled: dict[str, Settled] = {}
+        self._as_wanted: dict[str, tuple[str, str]] = {}
+        """By the UID of a child: hash and version that were the same, so that they need no second comparison."""
 
     async def reconcile(self, key: ServerKey) -> float | None:
         """Returns after how many seconds to look again, where no event will tell.
 
         Raises Unreachable, ApiError or NotAsWanted; the same call later may do better.
         """
+        self.settled.discard(key)
         body = self.servers.get(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
             return None
@@ -82,6 +87,7 @@ class Reconciler:
 
     def forget(self, key: ServerKey) -> None:
         self.servers.pop(key, None)
+        self.settled.discard(key)
         self.downloads.forget(key)
         self.backends.forget(key)
         self.keeper.forget(key)
@@ -94,7 +100,7 @@ class Reconciler:
         key = (server.namespace, server.name)
         observed = self._store.observed(key, server.uid)
         wanted = desired_children(server, volume, observed, self._settings)
-        planned = changes(server, wanted, observed, self._endures)
+        planned = changes(server, wanted, observed, self._difference)
         answers: list[Problem | None] = []
         for wave in waves(planned):
             answers += await asyncio.gather(*(self._make(change, server) for change in wave))
@@ -108,6 +114,7 @@ class Reconciler:
         await self._write_status(body, server_status(view, body.get("status") or {}, now()))
         if refused:
             raise NotAsWanted(" ".join(problem.message for problem in refused))
+        self.settled.add(key)
         return progress_again_s or backends_again_s
 
     async def _make(self, change: Change, server: Server) -> Problem | None:
@@ -149,9 +156,20 @@ class Reconciler:
         else:
             self._settled[uid] = (_hash(manifest), _content_version(answer), difference)
 
-    def _endures(self, manifest: Manifest, live: Manifest, difference: str) -> bool:
-        """Whether the API server wrote this value its own way when we last applied it."""
-        return self._settled.get(live["metadata"]["uid"]) == (_hash(manifest), _content_version(live), difference)
+    def forget_child(self, uid: str) -> None:
+        self._settled.pop(uid, None)
+        self._as_wanted.pop(uid, None)
+
+    def _difference(self, manifest: Manifest, live: Manifest) -> str | None:
+        """Unless the API server wrote that value its own way when we last applied it."""
+        uid, compared = live["metadata"]["uid"], (_hash(manifest), live["metadata"]["resourceVersion"])
+        if self._as_wanted.get(uid) == compared:
+            return None
+        difference = first_difference(manifest, live)
+        if difference and self._settled.get(uid) != (_hash(manifest), _content_version(live), difference):
+            return difference
+        self._as_wanted[uid] = compared
+        return None
 
     async def _write_status(self, body: Manifest, status: Manifest) -> None:
         if answer := await self._status.write(body, status):

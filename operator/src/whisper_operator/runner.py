@@ -7,6 +7,7 @@ import time
 
 import structlog
 
+from whisper_operator import metrics
 from whisper_operator.child_store import ChildStore, ServerKey
 from whisper_operator.client_keeper import ClientKeeper
 from whisper_operator.cluster import Cluster
@@ -25,6 +26,9 @@ from whisper_operator.working import Workers
 
 log = structlog.get_logger()
 
+REST_S = 0.1
+"""Controllers answer to every write with several of their own: what comes so soon is looked at once."""
+
 
 class Runner:
     """To be made inside the running event loop."""
@@ -34,7 +38,7 @@ class Runner:
         self._leadership = Leadership(cluster, settings.lease, settings.pod_name, timing) if settings.lease else None
         if self._leadership:
             cluster = cluster.guarded(self._leadership.holds)
-        self.queue: KeyedQueue[ServerKey] = KeyedQueue()
+        self.queue: KeyedQueue[ServerKey] = KeyedQueue(rest_s=REST_S)
         recorder = Recorder(cluster)
         self.clients = ClientKeeper(cluster, settings, recorder)
         self.store = ChildStore()
@@ -42,6 +46,8 @@ class Runner:
         self._workers = Workers(WHISPER_SERVER.kind, self.queue, self.reconciler.reconcile)
         self._settings = settings
         self._is_working = False
+        metrics.SERVERS.set_function(lambda: len(self.reconciler.servers))
+        metrics.SETTLED.set_function(lambda: len(self.reconciler.settled))
         resources = (*CHILDREN, PODS, *((POD_MONITORS,) if settings.pod_monitors else ()))
         self._informers = {
             resource.kind: Informer(
@@ -115,8 +121,12 @@ class Runner:
             self._informers[child["kind"]].take(child)
 
     def _on_child(self, change: Change, child: Manifest) -> None:
-        concerned = self.store.put(child) if change == "stored" else self.store.remove(child)
-        for key in concerned:
+        if change == "stored":
+            concerned = self.store.put(child)
+        else:
+            concerned = self.store.remove(child)
+            self.reconciler.forget_child(child["metadata"]["uid"])
+        for key in concerned & self.reconciler.servers.keys():
             self.queue.add(key)
         if child["kind"] == SECRETS.kind:
             self.clients.secret_changed(change, child)

@@ -23,7 +23,10 @@ def backoff_s(failures: int, jitter: float) -> float:
 class KeyedQueue(Generic[Key]):
     """Of one event loop. Keys added while they wait are merged; keys added while they are worked on come again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rest_s: float = 0.0) -> None:
+        """rest_s: how long a key is left alone after it was worked on."""
+        self._rest_s = rest_s
+        self._resting: dict[Key, asyncio.TimerHandle] = {}
         self._waiting: deque[Key] = deque()
         self._dirty: set[Key] = set()
         self._busy: set[Key] = set()
@@ -43,7 +46,7 @@ class KeyedQueue(Generic[Key]):
         if key in self._dirty:
             return
         self._dirty.add(key)
-        if key not in self._busy:
+        if key not in self._busy and key not in self._resting:
             self._put(key)
 
     def add_after(self, key: Key, delay_s: float) -> None:
@@ -78,17 +81,25 @@ class KeyedQueue(Generic[Key]):
 
     def done(self, key: Key) -> None:
         self._busy.discard(key)
-        if key in self._dirty:
+        if self._rest_s:
+            self._resting[key] = asyncio.get_running_loop().call_later(self._rest_s, self._rested, key)
+        elif key in self._dirty:
             self._put(key)
 
     def close(self) -> None:
-        for timer in self._timers.values():
+        for timer in (*self._timers.values(), *self._resting.values()):
             timer.cancel()
         self._timers.clear()
+        self._resting.clear()
 
     def _put(self, key: Key) -> None:
         self._waiting.append(key)
         self._changed.set()
+
+    def _rested(self, key: Key) -> None:
+        del self._resting[key]
+        if key in self._dirty:
+            self._put(key)
 
     def _due(self, key: Key) -> None:
         del self._timers[key]
