@@ -63,6 +63,9 @@ chaos: $(SETUP) ## Kill everything in turn while 200 jobs run, and count them; o
 bench: $(SETUP) ## Measure speed and overhead beside their goals; some figures alone: ARGS="decode_ms"
 	@$(BIN)/python -m bench $(ARGS)
 
+bench-operator: $(SETUP) ## Measure the operator at a real API server beside its goals; some figures: ARGS="heal"
+	@$(BIN)/python -m bench.operator $(ARGS)
+
 chaos-bot: $(SETUP) ## Kill bot, gateway and NATS under 300 recordings; writes build/chaos-bot.json
 	@$(BIN)/python services/bot/tests/chaos_bot.py --out build/chaos-bot.json
 
@@ -80,4 +83,4 @@ generate: $(SETUP) ## Write manifests/crds and the chart's copies again from the
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test e2e chaos chaos-bot bench cluster-up cluster-images cluster-down page-images lock generate clean
+.PHONY: help setup demo up check test e2e chaos chaos-bot bench bench-operator cluster-up cluster-images cluster-down page-images lock generate clean

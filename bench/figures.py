@@ -14,14 +14,17 @@ class NotRun(Exception):
 @dataclass(frozen=True, slots=True)
 class Goal:
     name: str
-    limit: float
+    limit: float | None
+    """None: the figure is reported, and nobody has promised it."""
     better: Literal["lower", "higher"]
 
-    def is_met(self, value: float) -> bool:
+    def is_met(self, value: float) -> bool | None:
+        if self.limit is None:
+            return None
         return value <= self.limit if self.better == "lower" else value >= self.limit
 
     def __str__(self) -> str:
-        return f"{'≤' if self.better == 'lower' else '≥'} {self.limit:g}"
+        return "" if self.limit is None else f"{'≤' if self.better == 'lower' else '≥'} {self.limit:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,10 @@ def at_most(name: str, limit: float) -> Goal:
 
 def at_least(name: str, limit: float) -> Goal:
     return Goal(name, limit, "higher")
+
+
+def reported(name: str) -> Goal:
+    return Goal(name, None, "lower")
 
 
 def percentile(samples: list[float], share: float) -> float:

@@ -1,0 +1,1 @@
+"""Figures of the operator, each beside its goal: `python -m bench.operator`."""
