@@ -52,6 +52,18 @@ def test_a_schedule_may_last_over_midnight(at, is_open):
     assert bool(open_schedules(autoscaling(NIGHT).schedules, utc(at))) is is_open
 
 
+@pytest.mark.parametrize(
+    ("given", "at", "is_open"),
+    [
+        ({"end": "0 18 * * *"}, "2026-01-10T12:00:00", False),  # it ends on Saturdays too, and does not begin
+        ({"start": "0 8,12 * * 1-5"}, "2026-01-05T10:00:00", True),  # it begins once more before it ends
+        ({"end": "0 8,18 * * *"}, "2026-01-05T09:00:00", True),  # it begins and ends at once
+    ],
+)
+def test_ends_and_beginnings_need_not_take_turns(given, at, is_open):
+    assert bool(open_schedules(autoscaling(OFFICE | given).schedules, utc(at))) is is_open
+
+
 @pytest.mark.parametrize("at", ["2026-03-29T00:59:00", "2026-03-29T01:00:00", "2026-10-25T00:30:00"])
 def test_a_schedule_that_is_open_while_the_clocks_change_stays_open(at):
     over = {"name": "over", "start": "0 1 * * *", "end": "0 4 * * *", "timeZone": "Europe/Berlin"}

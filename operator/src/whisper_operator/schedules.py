@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -21,9 +21,11 @@ def open_schedules(schedules: Iterable[Schedule], at: datetime) -> list[Schedule
 
 @lru_cache(maxsize=4096)
 def _is_open(start: str, end: str, time_zone: str, minute: datetime) -> bool:
-    """Inside, the end comes before the next start."""
-    here = minute.astimezone(ZoneInfo(time_zone))
-    return next(CronSim(end, here)) < next(CronSim(start, here))
+    """It has begun since it last ended; where both come at once it begins."""
+    # What comes true at this very minute counts.
+    here = minute.astimezone(ZoneInfo(time_zone)) + timedelta(seconds=1)
+    began, ended = (next(CronSim(expression, here, reverse=True)) for expression in (start, end))
+    return began >= ended
 
 
 def least_pods(autoscaling: Autoscaling, at: datetime) -> int:
