@@ -19,12 +19,12 @@ CHILDREN = ("Deployment", "Job", "NetworkPolicy", "PersistentVolumeClaim", "Secr
 class Operator:
     """One run of it: what it knows is what the cluster tells it."""
 
-    def __init__(self, cluster):
+    def __init__(self, cluster, **given):
         self.cluster = cluster
         self.store = ChildStore()
         self.again = []
         self.reconciler = Reconciler(
-            cluster, settings(), self.store, Recorder(cluster), take=self.store.put, again=self.again.append
+            cluster, settings(**given), self.store, Recorder(cluster), take=self.store.put, again=self.again.append
         )
         self.look()
 
@@ -216,3 +216,44 @@ async def test_events_tell_what_happened_and_never_at_rest(operator, cluster):
     assert kinds(written, "create") == ["Event"]
     await asyncio.sleep(0)
     assert kinds(await operator.reconcile(), "create") == []
+
+
+async def test_a_namespace_that_was_not_given_the_queue_gets_no_login_and_no_pods(cluster):
+    operator = Operator(cluster, queue_grants={"other": ["*"], "speech": ["speech-*"]})
+    written = await operator.reconcile()
+    assert {method for method, _, _ in written} == {"status", "create"}
+    assert operator.status()["Ready"] == ("False", "QueueNotAllowed")
+    assert operator.reconciler.keeper.uses.queues() == set()
+    operator.look()
+    assert await operator.reconcile() == []
+
+
+async def test_a_permission_that_goes_takes_the_login_and_the_pods_and_leaves_the_model(cluster):
+    operator = Operator(cluster)
+    await operator.reconcile()
+    finish_download(cluster)
+    operator.look()
+    await operator.reconcile()
+    denying = Operator(cluster, queue_grants={})
+    written = await denying.reconcile()
+    assert kinds(written, "delete") == ["Deployment", "Secret"]
+    assert denying.status()["Ready"] == ("False", "QueueNotAllowed")
+    assert cluster.objects["WhisperServer", "speech", "demo"]["status"]["readyReplicas"] == 0
+    left = {kind for kind, _, _ in cluster.objects}
+    assert {"PersistentVolumeClaim", "Job"} <= left
+    denying.look()
+    assert await denying.reconcile() == []
+    again = Operator(cluster, queue_grants={"spee*": ["demo.en"]})
+    assert kinds(await again.reconcile(), "apply") == ["Deployment", "Secret"]
+
+
+async def test_a_server_that_may_not_serve_a_queue_holds_it_against_nobody(cluster):
+    cluster.hold(body({"model": {"name": "tiny.en"}, "queue": {"name": "demo.en"}}, name="late", uid="u-2"))
+    cluster.objects["WhisperServer", "speech", "late"]["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    stolen = cluster.objects["WhisperServer", "speech", "demo"]
+    stolen["spec"]["queue"] = {"aliases": ["elsewhere"]}
+    operator = Operator(cluster, queue_grants={"speech": ["demo.en"]})
+    await operator.reconcile()
+    assert operator.status()["Ready"] == ("False", "QueueNotAllowed")
+    await operator.reconcile(("speech", "late"))
+    assert operator.status("late")["Ready"][1] != "QueueTaken"

@@ -230,6 +230,22 @@ def test_operators_agree_on_one_lease_in_their_own_namespace_and_may_touch_no_ot
     assert given["WHISPERFLEET_POD_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
 
 
+@pytest.mark.parametrize(
+    ("given", "grants"),
+    [
+        ({}, {"platform": ["*"]}),
+        ({"watchNamespace": "speech"}, {"speech": ["*"]}),
+        ({"queues": {"team-*": ["demo.en"]}}, {"platform": ["*"], "team-*": ["demo.en"]}),
+        ({"queues": {"platform": ["demo.en"]}}, {"platform": ["demo.en"]}),
+    ],
+    ids=str,
+)
+def test_no_namespace_but_the_releases_own_may_serve_a_queue_that_was_not_given(helm, given, grants):
+    spec = pods(rendered(helm, {"operator": given}))["speech-whisperfleet-operator"]
+    said = {each["name"]: each.get("value") for each in spec["containers"][0]["env"]}
+    assert json.loads(said["WHISPERFLEET_QUEUE_GRANTS"]) == grants
+
+
 def test_what_runs_more_than_once_never_goes_all_at_once(helm):
     def budgets(values):
         found = [each for each in rendered(helm, values) if each["kind"] == "PodDisruptionBudget"]
@@ -313,6 +329,7 @@ def test_the_bot_may_reach_the_bot_api_where_it_is(helm, url, port):
     [
         ({"gateway": {"replica": 3}}, "additional properties 'replica' not allowed"),
         ({"operator": {"replicas": 4}}, "/operator/replicas"),
+        ({"operator": {"queues": {"speech": "*"}}}, "/operator/queues"),
         ({"nats": {"replicas": 2}}, "/nats/replicas': value must be one of 1, 3"),
         ({"nats": {"syncInterval": "never"}}, "/nats/syncInterval"),
         ({"images": {"nats": {"repository": "nats", "digest": "abc"}}}, "/images/nats/digest"),

@@ -16,6 +16,7 @@ from whisper_operator.child_store import ServerKey
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
 from whisper_operator.crd.schedules import Schedule
 from whisper_operator.events import Happening, Recorder
+from whisper_operator.queue_grants import denial
 from whisper_operator.queue_use import QueueUses, queue_use
 from whisper_operator.resources import WHISPER_SERVERS
 from whisper_operator.scaling import Load, Needs, is_news, needed_pods, scaled
@@ -103,9 +104,11 @@ class QueueKeeper:
         there, _ = await self._cluster.list_all(WHISPER_SERVERS, self._settings.namespace, "")
         for body in there:
             try:
-                surplus.discard(queue_use(parse_server(body)).queue)
+                server = parse_server(body)
             except InvalidSpec:
                 return  # which queue it serves is not known
+            if not denial(self._settings.queue_grants, server):
+                surplus.discard(queue_use(server).queue)
         await queue.remove(surplus)
 
     async def _watch_loads(self, queue: SpeechQueue) -> None:

@@ -16,9 +16,10 @@ from whisper_operator.cluster import ApiError, Cluster
 from whisper_operator.differs import first_difference
 from whisper_operator.downloads import Downloads
 from whisper_operator.events import Recorder
-from whisper_operator.naming import HASH_ANNOTATION
+from whisper_operator.naming import HASH_ANNOTATION, nats_secret_name
 from whisper_operator.observed import child_key
 from whisper_operator.problems import Problem
+from whisper_operator.queue_grants import denial
 from whisper_operator.queue_keeper import QueueKeeper
 from whisper_operator.resources import BY_KIND, REMADE, WHISPER_SERVERS
 from whisper_operator.server import InvalidSpec, Manifest, Server, parse_server
@@ -76,6 +77,9 @@ class Reconciler:
             return None
         try:
             server = parse_server(body)
+            if denied := denial(self._settings.queue_grants, server):
+                await self._shut_out(body, server, denied)
+                return None
             volume = model_volume(server)
         except (InvalidSpec, ImpossibleCache) as refusal:
             await self._refuse(body, Problem(type(refusal).__name__, str(refusal)))
@@ -91,6 +95,22 @@ class Reconciler:
         self.downloads.forget(key)
         self.backends.forget(key)
         self.keeper.forget(key)
+
+    async def _shut_out(self, body: Manifest, server: Server, why: str) -> None:
+        """Takes away what opens the queue, and first those that use it; they finish what they have. The model stays."""
+        key = (server.namespace, server.name)
+        self.keeper.forget(key)
+        children = self._store.observed(key, server.uid).children
+        for child in (("Deployment", server.name), ("Secret", nats_secret_name(server))):
+            live = children.get(child)
+            if live and "deletionTimestamp" not in live["metadata"]:
+                await self._delete(live, "its namespace may not serve this queue")
+        previous = body.get("status") or {}
+        nobody = {name: 0 for name in ("replicas", "readyReplicas", "updatedReplicas") if name in previous}
+        problem = Problem("QueueNotAllowed", why)
+        await self._write_status(
+            body, refused_status(body["metadata"]["generation"], problem, previous, now()) | nobody
+        )
 
     async def _refuse(self, body: Manifest, problem: Problem) -> None:
         status = refused_status(body["metadata"]["generation"], problem, body.get("status") or {}, now())

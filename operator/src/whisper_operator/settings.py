@@ -22,6 +22,7 @@ WORKER_IMAGES: dict[ImageFor, str] = {
     "amd": f"{_REGISTRY}/whisper-worker:vulkan",
     "intel": f"{_REGISTRY}/whisper-worker:openvino",
 }
+_ALL_QUEUES: dict[str, tuple[str, ...]] = {"*": ("*",)}
 
 
 class OperatorSettings(ProcessSettings):
@@ -51,6 +52,8 @@ class OperatorSettings(ProcessSettings):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     pod_monitors: bool = False
     """Whether the cluster knows PodMonitor."""
+    queue_grants: dict[str, tuple[str, ...]] = Field(default_factory=lambda: dict(_ALL_QUEUES))
+    """Patterns of the queues that may be served, by patterns of the namespaces that may."""
     lease_namespace: str | None = None
     lease_name: str | None = None
     """With lease_namespace: the Lease whose holder alone writes. None: there is no other operator."""
