@@ -10,7 +10,7 @@ from typing import Literal, get_args
 Role = Literal["gateway", "planner", "worker", "whisper-server", "nats-server"]
 ROLES: tuple[Role, ...] = get_args(Role)
 Action = Literal[Role, "fill-disk", "free-disk"]
-"""free-disk: and nats-server is killed, as an operator would restart it; until then it may not store again."""
+"""free-disk: nothing else is done; that nats-server stores again is for the pipeline to see to."""
 
 SHORTEST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 8.0

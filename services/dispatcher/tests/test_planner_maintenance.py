@@ -228,6 +228,31 @@ async def test_audio_that_no_record_followed_is_swept(jobs: Book, maintenance: M
     assert await jobs.jetstream.get_last(names.JOURNAL_STREAM, kept)
 
 
+async def test_long_audio_that_no_record_followed_is_swept(jobs: Book, maintenance: Maintenance) -> None:
+    """A finished upload whose gateway died before the record; and one that its client sends again at that moment."""
+    accepted = await jobs.accept(created_at=time.time())
+    kept, stray, sent_again = accepted.job, unique(), unique()
+    for name in (kept, stray, sent_again):
+        await store(jobs, name)
+    now = time.time()
+    maintenance.settings = maintenance.settings.model_copy(update={"job_expiry_s": 1e9})
+    await maintenance.tend(now + 7 * 3600)
+    assert {kept, stray, sent_again} <= await stored(jobs), "their records may follow"
+    await store(jobs, sent_again)
+    await maintenance.tend(now + 14 * 3600)
+    assert {kept, stray, sent_again} & await stored(jobs) == {kept, sent_again}
+
+
+async def store(jobs: Book, name: str) -> None:
+    upload = objects.Upload(jobs.jetstream, names.AUDIO_BUCKET, name)
+    await upload.write(bytes(300_000))
+    await upload.finish()
+
+
+async def stored(jobs: Book) -> set[str]:
+    return {found.name for found in await objects.listed(jobs.jetstream, names.AUDIO_BUCKET)}
+
+
 async def test_one_job_that_cannot_be_tended_does_not_end_the_care_for_the_rest(
     jobs: Book, maintenance: Maintenance
 ) -> None:

@@ -71,6 +71,26 @@ async def test_a_child_that_dies_is_told_and_started_again(child_of: Callable[..
     assert child.deaths_in_a_row == 1
 
 
+@pytest.mark.parametrize(
+    ("program", "also_told"),
+    [
+        ("print('up', flush=True); import time; time.sleep(600)", []),
+        (STUBBORN, ["part did not finish within 0.1 s and is killed"]),
+    ],
+)
+async def test_a_child_that_is_restarted_has_not_died(
+    child_of: Callable[..., Child], told: Told, tmp_path: Path, program: str, also_told: list[str]
+) -> None:
+    child = child_of(program, drain_s=0.1 if also_told else 5.0)
+    await child.start()
+    first = child.pid
+    await until(lambda: log_tail(tmp_path / "part.log") == ["up"])
+    await child.restart("the reason")
+    await until(lambda: child.pid not in (None, first))
+    assert told == [*also_told, "the reason"]
+    assert child.deaths_in_a_row == 0
+
+
 async def test_a_child_that_drains_is_not_killed(child_of: Callable[..., Child], told: Told, tmp_path: Path) -> None:
     child = child_of(
         "import signal, sys, time\n"

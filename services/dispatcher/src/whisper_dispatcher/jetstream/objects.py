@@ -5,12 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.connection import JetStream, Stored
 
 CHUNK_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    name: str
+    nuid: str
+    """Of this upload; a later one of the same name has another."""
+    sequence: int
 
 
 class Upload:
@@ -97,12 +106,26 @@ def _encoded(digest: hashlib._Hash) -> str:
 
 async def delete(jetstream: JetStream, bucket: str, name: str) -> None:
     """Deleting what is not there is no error."""
-    stream, subject = f"OBJ_{bucket}", _info_subject(bucket, name)
-    stored = await jetstream.get_last(stream, subject)
-    if stored is None:
-        return
-    await jetstream.purge(stream, subject)
-    await jetstream.purge(stream, f"$O.{bucket}.C.{json.loads(stored.data)['nuid']}")
+    if stored := await jetstream.get_last(f"OBJ_{bucket}", _info_subject(bucket, name)):
+        await remove(jetstream, bucket, _described(stored))
+
+
+async def remove(jetstream: JetStream, bucket: str, found: StoredObject) -> None:
+    """This very upload: one that has taken its name meanwhile stays."""
+    stream = f"OBJ_{bucket}"
+    await jetstream.purge(stream, _info_subject(bucket, found.name), before=found.sequence + 1)
+    await jetstream.purge(stream, f"$O.{bucket}.C.{found.nuid}")
+
+
+async def listed(jetstream: JetStream, bucket: str) -> list[StoredObject]:
+    stream = f"OBJ_{bucket}"
+    subjects = await jetstream.subjects(stream, f"$O.{bucket}.M.>")
+    return [_described(stored) for stored in await jetstream.get_all_last(stream, list(subjects))]
+
+
+def _described(stored: Stored) -> StoredObject:
+    info = json.loads(stored.data)
+    return StoredObject(info["name"], info["nuid"], stored.sequence)
 
 
 async def sweep_chunks(jetstream: JetStream, bucket: str, seen: set[str]) -> set[str]:
@@ -113,9 +136,7 @@ async def sweep_chunks(jetstream: JetStream, bucket: str, seen: set[str]) -> set
     """
     stream = f"OBJ_{bucket}"
     chunk_subjects = await jetstream.subjects(stream, f"$O.{bucket}.C.>")
-    info_subjects = await jetstream.subjects(stream, f"$O.{bucket}.M.>")
-    infos = await jetstream.get_all_last(stream, list(info_subjects))
-    owned = {f"$O.{bucket}.C.{json.loads(info.data)['nuid']}" for info in infos}
+    owned = {f"$O.{bucket}.C.{found.nuid}" for found in await listed(jetstream, bucket)}
     orphans = chunk_subjects.keys() - owned
     for subject in orphans & seen:
         await jetstream.purge(stream, subject)

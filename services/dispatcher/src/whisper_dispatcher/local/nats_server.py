@@ -60,6 +60,13 @@ def server_config(
     return json.dumps(config, indent=2) + "\n"
 
 
+async def write_error(system: JetStream) -> str:
+    """Of a stream that stores nothing more, even when the cause is gone; "" = there is none. Raises TRANSPORT_ERRORS."""
+    reply = await system.client.request("$SYS.REQ.SERVER.PING.HEALTHZ", b"{}", timeout=5)
+    error = str(json.loads(reply.data)["data"].get("error", ""))
+    return error if "write error" in error else ""
+
+
 async def syncs_every_write(url: str, password: str) -> bool:
     """Asks the running server, as its system user, whether what it acknowledges is on disk."""
     system = await JetStream.connect(url, name="whisperfleet system", user="system", password=password)

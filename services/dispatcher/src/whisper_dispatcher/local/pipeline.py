@@ -17,6 +17,7 @@ from whisper_dispatcher.local.commands import Access, Ports, Speech
 from whisper_dispatcher.local.data_folder import DataFolder, Queue
 from whisper_dispatcher.local.nats_server import server_config, syncs_every_write
 from whisper_dispatcher.local.processes import Child, describe_exit, log_tail
+from whisper_dispatcher.local.queue_watch import QueueWatch
 from whisper_dispatcher.loopback import HOST, free_port, is_free
 
 POLL_S = 0.05
@@ -43,6 +44,7 @@ class Pipeline:
     nats_binary: Path
     tell: Callable[[str], None]
     children: list[Child] = field(default_factory=list)
+    _watches: list[asyncio.Task[None]] = field(default_factory=list)
     with_bot: bool = False
 
     @property
@@ -93,13 +95,16 @@ class Pipeline:
         )
         self.folder.nats_config.touch(mode=0o600)
         self.folder.nats_config.write_text(config)
-        await self._start(Child(commands.nats_command(self.folder, self.nats_binary), self.tell))
+        server = Child(commands.nats_command(self.folder, self.nats_binary), self.tell)
+        await self._start(server)
         async with self._start_limit(NATS_START_S):
             while not await _accepts(self.ports.nats):
                 self._raise_if_dying()
                 await asyncio.sleep(POLL_S)
         if not await syncs_every_write(self.nats_url, self.queue.passwords["system"]):
             raise StartFailed("nats-server does not sync every write, so accepted jobs could be lost.")
+        watch = QueueWatch(server, self.folder.store, self.tell)
+        self._watches.append(asyncio.create_task(watch.run(self.nats_url, self.queue.passwords["system"])))
 
     async def _fill_queue(self) -> None:
         """Streams, the model and a client, before anybody asks for them."""
@@ -145,13 +150,20 @@ class Pipeline:
 
     async def stop(self) -> None:
         """In the order of the data: no new jobs, windows finished, plans put down, and the queue last."""
+        await self._end_watches()
         for name in ("bot", "gateway", "worker", "planner", "nats-server"):
             for child in self.children:
                 if child.command.name == name:
                     await child.stop()
 
     async def kill(self) -> None:
+        await self._end_watches()
         await asyncio.gather(*(child.kill() for child in self.children))
+
+    async def _end_watches(self) -> None:
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
 
 
 def choose_ports(http_port: int) -> Ports:

@@ -69,6 +69,7 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = False
+        self._restart_because = ""
 
     @property
     def pid(self) -> int | None:
@@ -98,6 +99,11 @@ class Child:
             self._kill_group()
             if self._stopping:
                 return
+            if self._restart_because:
+                self._tell(self._restart_because)
+                self._restart_because = ""
+                await self._spawn_again()
+                continue
             self.last_exit = code
             self.deaths_in_a_row = 1 if loop.time() - started > STEADY_S else self.deaths_in_a_row + 1
             delay_s = restart_delay_s(self.deaths_in_a_row)
@@ -115,9 +121,22 @@ class Child:
             else:
                 return
 
+    async def restart(self, because: str) -> None:
+        """Ends it and starts it again at once, which is no death. because: the line that is told."""
+        if self.pid is None:  # it is being started again anyway
+            return
+        self._restart_because = because
+        if not await self._drained():
+            self._kill_group()
+
     async def stop(self) -> None:
         """SIGTERM, the time to drain, then SIGKILL for what is left of its group."""
         self._stopping = True
+        await self._drained()
+        await self._end()
+
+    async def _drained(self) -> bool:
+        """False: it did not end in time, and is to be killed."""
         if self._process and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
@@ -126,7 +145,8 @@ class Child:
                     await self._process.wait()
             except TimeoutError:
                 self._tell(f"{self.command.name} did not finish within {self.command.drain_s:g} s and is killed")
-        await self._end()
+                return False
+        return True
 
     async def kill(self) -> None:
         self._stopping = True

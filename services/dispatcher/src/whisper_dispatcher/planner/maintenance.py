@@ -68,6 +68,8 @@ class Maintenance:
     _chunks: set[str] = field(default_factory=set)
     _strays: set[str] = field(default_factory=set)
     """Subjects of audio without a record, as the last sweep found them."""
+    _stray_objects: set[objects.StoredObject] = field(default_factory=set)
+    """The same of long audio."""
     _done_work: set[str] = field(default_factory=set)
     """Seen in the last round: a younger one is about to be acknowledged."""
     _swept_at: float = 0.0
@@ -91,6 +93,7 @@ class Maintenance:
         if now - self._swept_at > SWEEP_EVERY_S:
             self._chunks = await objects.sweep_chunks(self.jetstream, names.AUDIO_BUCKET, self._chunks)
             self._strays = await self._sweep_strays()
+            self._stray_objects = await self._sweep_stray_objects()
             self._swept_at = now
 
     async def _sweep_strays(self) -> set[str]:
@@ -107,6 +110,16 @@ class Maintenance:
         for subject in strays & self._strays:
             log.warning("audio of an upload that was never accepted, dropped", job=owners[subject][1])
             await self.jetstream.purge(names.JOURNAL_STREAM, subject)
+        return strays
+
+    async def _sweep_stray_objects(self) -> set[objects.StoredObject]:
+        found = await objects.listed(self.jetstream, names.AUDIO_BUCKET)
+        records = await self.jetstream.subjects(names.JOURNAL_STREAM, names.record_subject("*", "*"))
+        accepted = {names.parse_job_subject(subject)[1] for subject in records}
+        strays = {upload for upload in found if upload.name not in accepted}
+        for upload in strays & self._stray_objects:
+            log.warning("audio of an upload that was never accepted, dropped", job=upload.name)
+            await objects.remove(self.jetstream, names.AUDIO_BUCKET, upload)
         return strays
 
     async def _heal(self, now: float) -> None:
