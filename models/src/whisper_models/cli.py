@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -16,10 +17,11 @@ from rich.table import Table
 from whisper_models.bundled import NotBundled
 from whisper_models.cache import models_folder
 from whisper_models.catalogue import DEMO, CatalogueModel, UnknownModel, catalogue
-from whisper_models.download import DownloadFailed, download_model
+from whisper_models.download import DownloadFailed, Sign, download_model
 from whisper_models.ensure import ensure_model
 from whisper_models.fetch_log import failure_line, progress_lines
 from whisper_models.ggml import InvalidModelFile, check_model_file
+from whisper_models.s3 import DEFAULT_REGION, Credentials, object_url, signer
 
 app = typer.Typer(
     help="Whisper models in ggml format: which there are, fetched whole or not at all.", no_args_is_help=True
@@ -68,6 +70,39 @@ def fetch_url(
     model = CatalogueModel(name=name, file=file, size_bytes=None, sha1=None, sha256=sha256, url=url)
     work = download_model(model, folder or models_folder(), token=token, on_progress=progress_lines(typer.echo))
     _run(work, as_json=True)
+
+
+@app.command()
+def fetch_s3(
+    bucket: Annotated[str, typer.Argument(help="Bucket of a model file in ggml format.")],
+    key: Annotated[str, typer.Argument(help="Its key in the bucket.")],
+    file: Annotated[str, typer.Option(help="Name that the file gets.")],
+    sha256: Annotated[str | None, typer.Option(help="Its checksum; a file with another one is deleted.")] = None,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Where to put it; the user's cache if left out.")] = None,
+    region: Annotated[str, typer.Option(help="Region of the bucket.")] = DEFAULT_REGION,
+    endpoint: Annotated[str | None, typer.Option(help="Address of a server other than AWS'.")] = None,
+) -> None:
+    """Download a model from S3, signed with the environment's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY if they are set.
+
+    Progress and failure are told as lines of JSON.
+    """
+    url = object_url(bucket, key, region=region, endpoint=endpoint)
+    model = CatalogueModel(name=PurePosixPath(key).name, file=file, size_bytes=None, sha1=None, sha256=sha256, url=url)
+    sign = _signed_by_environment(region)
+    work = download_model(model, folder or models_folder(), sign=sign, on_progress=progress_lines(typer.echo))
+    _run(work, as_json=True)
+
+
+def _signed_by_environment(region: str) -> Sign | None:
+    """With what the environment holds under AWS' own names; a public bucket needs none."""
+    key_id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if not key_id or not secret:
+        return None
+    try:
+        return signer(Credentials(key_id, secret, os.environ.get("AWS_SESSION_TOKEN") or None), region)
+    except ModuleNotFoundError as error:
+        message = f"{error.name} is not installed: signed requests need it. Install whisperfleet[models,s3]."
+        raise _exit_with(RuntimeError(message)) from None
 
 
 def _run(work: Coroutine[Any, Any, Path], *, as_json: bool = False) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
-import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,11 +19,18 @@ from whisper_models.catalogue import CatalogueModel, model_url
 from whisper_models.checksums import has_known_checksum
 from whisper_models.ggml import MAGIC, InvalidModelFile, check_model_file
 from whisper_models.part_file import PartFile
+from whisper_models.ranges import continues_part, resume_headers, total_size_bytes
+from whisper_models.s3 import EXPIRED_OR_MISPLACED, error_code
 
 _LONGEST_DELAY_S = 30.0
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes there are and the bytes there will be, where known."""
+
+Sign = Callable[[str], Mapping[str, str]]
+"""From an address to the headers that open it, made anew for every request: a signature has its time."""
+
+_ERROR_BODY_BYTES = 4096
 
 
 class DownloadReason(StrEnum):
@@ -73,12 +79,14 @@ async def download_model(
     *,
     mirror: str | None = None,
     token: str | None = None,
+    sign: Sign | None = None,
     policy: DownloadPolicy = DEFAULT_POLICY,
     on_progress: Progress | None = None,
 ) -> Path:
     """Brings the model into `folder` under its own file name; one that is there and whole is not fetched again.
 
     token: sent as `Authorization: Bearer` to the model's own host, and to no host that it sends on to.
+    sign: for what takes signed requests; a signature holds for one host, so no redirect is followed.
 
     Raises DownloadFailed; a part file stays for the next try unless its bytes were wrong.
     """
@@ -89,8 +97,21 @@ async def download_model(
     async with exclusive_lock_async(folder / f".{model.file}.lock"):
         if not _is_there(target):
             url = model_url(model, mirror)
-            await _Transfer(model, PartFile(target), url, token, policy, on_progress).run()
+            await _Transfer(model, PartFile(target), url, _opened_by(token, sign), policy, on_progress).run()
     return target
+
+
+@dataclass(frozen=True)
+class _Access:
+    headers: Sign
+    goes_to_other_hosts: bool
+
+
+def _opened_by(token: str | None, sign: Sign | None) -> _Access:
+    if sign:
+        return _Access(sign, goes_to_other_hosts=False)
+    bearer = {"Authorization": f"Bearer {token}"} if token else {}
+    return _Access(lambda _url: bearer, goes_to_other_hosts=True)
 
 
 def _is_there(target: Path) -> bool:
@@ -115,7 +136,7 @@ class _Transfer:
     model: CatalogueModel
     part: PartFile
     url: str
-    token: str | None
+    access: _Access
     policy: DownloadPolicy
     on_progress: Progress | None
 
@@ -123,7 +144,7 @@ class _Transfer:
         if self.model.size_bytes is not None:
             self._check_space(self.model.size_bytes)
         timeout = httpx.Timeout(self.policy.stall_timeout_s, connect=self.policy.connect_timeout_s)
-        async with httpx.AsyncClient(timeout=timeout, follow_redirects=True) as client:
+        async with httpx.AsyncClient(timeout=timeout, follow_redirects=self.access.goes_to_other_hosts) as client:
             await self._fetch_with_retries(client)
         await self._verify()
         self.part.finish()
@@ -142,13 +163,13 @@ class _Transfer:
                 await asyncio.sleep(retry_delay_s(failures, self.policy.first_delay_s, random.random()))  # noqa: S311
 
     async def _fetch(self, client: httpx.AsyncClient) -> None:
-        headers = resume_headers(self.part.size_bytes, self.part.etag)
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
+        headers = resume_headers(self.part.size_bytes, self.part.etag) | dict(self.access.headers(self.url))
         try:
             async with client.stream("GET", self.url, headers=headers) as response:
                 if self._was_complete(response):
                     return
+                if response.status_code not in (200, 206, 416):
+                    raise self._refusal(response.status_code, error_code(await _start_of(response)))
                 total_bytes = self._accept(response)
                 # Chunks as they come: a fixed size would hold back, and lose at a cut, what fills no chunk.
                 async for chunk in response.aiter_raw():
@@ -170,8 +191,6 @@ class _Transfer:
         if response.status_code == 416:
             self.part.discard()
             raise _Interrupted(self._failed(DownloadReason.UNREACHABLE, "has another size than before"))
-        if response.status_code not in (200, 206):
-            raise self._refusal(response.status_code)
         etag = response.headers.get("ETag")
         content_range = None
         if response.status_code == 206:
@@ -218,9 +237,8 @@ class _Transfer:
         is_model = self.part.starts_with(MAGIC)
         self.part.discard()
         if not is_model:
-            raise self._failed(
-                DownloadReason.NOT_A_MODEL, "is not a model there but something else, perhaps a web page"
-            )
+            what = "is not a model there but something else, perhaps a web page"
+            raise self._failed(DownloadReason.NOT_A_MODEL, what)
         raise self._failed(
             DownloadReason.CHECKSUM_MISMATCH, "has a wrong checksum and was deleted; try again or use another mirror"
         )
@@ -235,12 +253,17 @@ class _Transfer:
                 f"needs {needed_bytes:,} more bytes in {folder}, where {free_bytes:,} are free",
             )
 
-    def _refusal(self, status: int) -> Exception:
-        if status in (401, 403):
-            return self._failed(DownloadReason.UNAUTHORIZED, f"is not given out without permission (HTTP {status})")
+    def _refusal(self, status: int, code: str | None) -> Exception:
+        """code: of an S3 server, which says more than its status."""
+        said = f"HTTP {status}, {code}" if code else f"HTTP {status}"
+        if status in (401, 403) or code in EXPIRED_OR_MISPLACED:
+            return self._failed(DownloadReason.UNAUTHORIZED, f"is not given out without permission ({said})")
         if status in (404, 410):
-            return self._failed(DownloadReason.NOT_FOUND, f"is not there (HTTP {status}); check its address")
-        failure = self._failed(DownloadReason.UNREACHABLE, f"was refused with HTTP {status}")
+            return self._failed(DownloadReason.NOT_FOUND, f"is not there ({said}); check its address")
+        if status in (301, 302, 307, 308):
+            what = f"is in another region or at another endpoint ({said}); name it"
+            return self._failed(DownloadReason.NOT_FOUND, what)
+        failure = self._failed(DownloadReason.UNREACHABLE, f"was refused with {said}")
         return _Interrupted(failure) if status in (408, 429) or status >= 500 else failure
 
     def _transport_failure(self, error: httpx.TransportError) -> DownloadFailed:
@@ -260,28 +283,13 @@ class _Transfer:
         return DownloadFailed(reason, f"The model {self.model.name} ({self.model.file} from {host}) {what}.")
 
 
-def resume_headers(size_bytes: int, etag: str | None) -> dict[str, str]:
-    headers = {"Accept-Encoding": "identity"}
-    if size_bytes:
-        headers["Range"] = f"bytes={size_bytes}-"
-        # A weak ETag does not promise equal bytes, and If-Range may not carry one.
-        if etag and not etag.startswith("W/"):
-            headers["If-Range"] = etag
-    return headers
-
-
-def continues_part(content_range: str | None, etag: str | None, size_bytes: int, part_etag: str | None) -> bool:
-    """Whether a 206 starts exactly where the part ends and is of the same version."""
-    match = re.match(r"bytes (\d+)-", content_range or "")
-    starts_right = match is not None and int(match.group(1)) == size_bytes
-    return starts_right and (part_etag is None or etag is None or etag == part_etag)
-
-
-def total_size_bytes(content_range: str | None, content_length: str | None) -> int | None:
-    if content_range is not None:
-        total = content_range.rpartition("/")[2]
-        return int(total) if total.isdecimal() else None
-    return int(content_length) if content_length and content_length.isdecimal() else None
+async def _start_of(response: httpx.Response) -> bytes:
+    start = b""
+    async for chunk in response.aiter_bytes():
+        start += chunk
+        if len(start) >= _ERROR_BODY_BYTES:
+            break
+    return start[:_ERROR_BODY_BYTES]
 
 
 def retry_delay_s(failures: int, first_delay_s: float, jitter: float) -> float:
