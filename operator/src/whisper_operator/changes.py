@@ -1,4 +1,4 @@
-"""What has to be written so that a server's children are what is wanted; nothing where they are already."""
+"""What has to be written so that an owner's children are what is wanted; nothing where they are already."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from whisper_operator.differs import with_hash
 from whisper_operator.naming import HASH_ANNOTATION
 from whisper_operator.observed import Observed, child_key, is_complete
+from whisper_operator.owner import Owner
 from whisper_operator.resources import CLAIMS, PRUNED
-from whisper_operator.server import Manifest, Server
+from whisper_operator.server import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ Compare = Callable[[Manifest, Manifest], str | None]
 """Of a wanted and a live object of the same hash: the path of a field that an apply would put right."""
 
 
-def changes(server: Server, wanted: Sequence[Manifest], observed: Observed, compare: Compare) -> list[Change]:
+def changes(owner: Owner, wanted: Sequence[Manifest], observed: Observed, compare: Compare) -> list[Change]:
     hashed = [with_hash(manifest) for manifest in wanted]
     names = {child_key(manifest) for manifest in hashed}
     found: list[Change] = [
@@ -44,19 +45,19 @@ def changes(server: Server, wanted: Sequence[Manifest], observed: Observed, comp
         if key not in names and live["kind"] in PRUNED and not _is_going(live)
     ]
     for manifest in hashed:
-        if change := _change(server, manifest, observed, compare):
+        if change := _change(owner, manifest, observed, compare):
             found.append(change)
     return found
 
 
-def _change(server: Server, manifest: Manifest, observed: Observed, compare: Compare) -> Change | None:
+def _change(owner: Owner, manifest: Manifest, observed: Observed, compare: Compare) -> Change | None:
     live = observed.children.get(child_key(manifest))
     if live is None:
         return Apply(manifest, "missing")
     if _is_going(live):
         return None  # its end brings the next look
     if live["kind"] == "Job" and is_complete(live):
-        return Delete(live, "its claim is a new one") if observed.job_is_stale(server, live) else None
+        return Delete(live, "its claim is a new one") if observed.job_is_stale(owner, live) else None
     if (live["metadata"].get("annotations") or {}).get(HASH_ANNOTATION) != manifest["metadata"]["annotations"][
         HASH_ANNOTATION
     ]:

@@ -1,11 +1,11 @@
-"""The children of every WhisperServer, as the informers last saw them."""
+"""The children of every object of one of our kinds, as the informers last saw them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
 from whisper_operator.crd.definition import WHISPER_SERVER
-from whisper_operator.naming import INSTANCE_LABEL, controller
+from whisper_operator.naming import INSTANCE_LABEL, controller, kind_named
 from whisper_operator.observed import ChildKey, Observed, child_key
 from whisper_operator.server import Manifest
 
@@ -14,7 +14,9 @@ ServerKey = tuple[str, str]
 
 
 class ChildStore:
-    def __init__(self) -> None:
+    def __init__(self, kind: str = WHISPER_SERVER.kind) -> None:
+        """kind: of the owners."""
+        self._kind = kind
         self._children: dict[ServerKey, dict[ChildKey, Manifest]] = defaultdict(dict)
         self._pods: dict[ServerKey, dict[str, Manifest]] = defaultdict(dict)
         self._owners: dict[tuple[str, ChildKey], ServerKey] = {}
@@ -22,7 +24,7 @@ class ChildStore:
     def put(self, live: Manifest) -> set[ServerKey]:
         """The servers that it concerns: more than one where it changed hands."""
         previous = self.remove(live)
-        owner = owner_of(live)
+        owner = owner_of(live, self._kind)
         if owner is None:
             return previous
         if live["kind"] == "Pod":
@@ -53,14 +55,14 @@ class ChildStore:
         return Observed.of(children, self._pods.get(key, {}).values())
 
 
-def owner_of(live: Manifest) -> ServerKey | None:
-    """By its owner reference. Labels can be edited; they count for what has no WhisperServer as owner."""
+def owner_of(live: Manifest, kind: str) -> ServerKey | None:
+    """By its owner reference. Labels can be edited; they count for what has none of our objects as controller."""
     metadata = live["metadata"]
     owner = controller(live)
-    if owner and owner.get("kind") == WHISPER_SERVER.kind:
+    if owner and owner.get("kind") == kind:
         return metadata["namespace"], owner["name"]
     instance = metadata.get("labels", {}).get(INSTANCE_LABEL)
-    if instance is None or (owner and live["kind"] != "Pod"):
+    if instance is None or kind_named(live) != kind or (owner and live["kind"] != "Pod"):
         return None
     return metadata["namespace"], instance
 

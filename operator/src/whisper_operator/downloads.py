@@ -8,8 +8,9 @@ from whisper_operator.child_store import ServerKey
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
 from whisper_operator.naming import FETCH
 from whisper_operator.observed import Observed
+from whisper_operator.owner import Owner
 from whisper_operator.problems import last_record
-from whisper_operator.server import Manifest, Server
+from whisper_operator.server import Manifest
 from whisper_operator.status import Progress
 from whisper_operator.volume import ModelVolume
 
@@ -25,11 +26,11 @@ class Downloads:
         self._known.pop(key, None)
 
     async def progress(
-        self, server: Server, volume: ModelVolume, observed: Observed
+        self, owner: Owner, volume: ModelVolume, observed: Observed
     ) -> tuple[Progress | None, float | None]:
         """The progress, where known, and after how many seconds to ask again, where a download runs."""
-        key = (server.namespace, server.name)
-        if not volume.fetched_by_job or observed.model_is_there(server, volume):
+        key = (owner.namespace, owner.name)
+        if not volume.fetched_by_job or observed.model_is_there(owner, volume):
             self.forget(key)
             return None, None
         running = next((pod for pod in observed.pods_of("download") if _is_running(pod)), None)

@@ -34,8 +34,8 @@ def happenings(previous: Sequence[Manifest], conditions: Sequence[Manifest]) -> 
     before, after = _by_type(previous), _by_type(conditions)
     ready, degraded = after.get("Ready"), after.get("Degraded")
     found: list[Happening] = []
-    cached = after.get("ModelCached")
-    if cached and _is_news("ModelCached", before, after) and cached["status"] == "True":
+    cached = after.get("ModelCached") or after.get("Cached")
+    if cached and _is_news(cached["type"], before, after) and cached["status"] == "True":
         found.append(Happening("ModelCached", cached["message"]))
     if ready and _is_news("Ready", before, after):
         found.append(Happening(ready["reason"], ready["message"], _is_bad(before.get("Ready"), ready, degraded)))

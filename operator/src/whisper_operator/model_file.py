@@ -1,4 +1,4 @@
-"""Which file a WhisperServer's model is, how it is fetched and where it lies."""
+"""Which file a model is, how it is fetched and where it lies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from whisper_models.catalogue import DEMO, catalogue
 from whisper_operator.crd.fields import SecretKeyRef
-from whisper_operator.crd.model_source import DownloadSource, HttpSource, HuggingFaceSource
+from whisper_operator.crd.model_source import DownloadSource, HttpSource, HuggingFaceSource, S3Source
 from whisper_operator.naming import short_hash
 
 MOUNT_PATH = "/models"
@@ -20,12 +20,21 @@ VERSIONS_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
+class SecretVariable:
+    """An environment variable of the download."""
+
+    name: str
+    secret: SecretKeyRef
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFile:
     path: str
     """On the volume."""
     fetch_arguments: tuple[str, ...] = ()
     """Of `whisper-models`; empty: the file is there already."""
-    token: SecretKeyRef | None = None
+    secrets: tuple[SecretVariable, ...] = ()
     size_bytes: int | None = None
 
     @property
@@ -38,6 +47,8 @@ def downloaded_file(source: DownloadSource) -> ModelFile:
         return _from_url(source.http)
     if source.hugging_face:
         return _from_hugging_face(source.hugging_face)
+    if source.s3:
+        return _from_s3(source.s3)
     assert source.name is not None  # the CRD's rule: exactly one source
     known = DEMO if source.name == DEMO.name else catalogue().get(source.name)
     mirror = ("--mirror", source.mirror) if source.mirror else ()
@@ -50,9 +61,8 @@ def downloaded_file(source: DownloadSource) -> ModelFile:
 
 def _from_url(source: HttpSource) -> ModelFile:
     file = f"{source.sha256[:16]}.bin"
-    return ModelFile(
-        file, ("fetch-url", source.url, "--file", file, "--sha256", source.sha256), source.token_secret_ref
-    )
+    arguments = ("fetch-url", source.url, "--file", file, "--sha256", source.sha256)
+    return ModelFile(file, arguments, _token(source.token_secret_ref))
 
 
 def _from_hugging_face(source: HuggingFaceSource) -> ModelFile:
@@ -61,7 +71,28 @@ def _from_hugging_face(source: HuggingFaceSource) -> ModelFile:
     file = f"{version}-{PurePosixPath(source.file).name}"
     url = f"{HUGGING_FACE}/{source.repository}/resolve/{source.revision}/{source.file}"
     checksum = ("--sha256", source.sha256) if source.sha256 else ()
-    return ModelFile(file, ("fetch-url", url, "--file", file, *checksum), source.token_secret_ref)
+    return ModelFile(file, ("fetch-url", url, "--file", file, *checksum), _token(source.token_secret_ref))
+
+
+def _token(secret: SecretKeyRef | None) -> tuple[SecretVariable, ...]:
+    return (SecretVariable("WHISPER_MODELS_TOKEN", secret),) if secret else ()
+
+
+def _from_s3(source: S3Source) -> ModelFile:
+    file = f"{source.sha256[:16]}.bin"
+    place = ("--region", source.region, *(("--endpoint", source.endpoint) if source.endpoint else ()))
+    arguments = ("fetch-s3", source.bucket, source.key, "--file", file, "--sha256", source.sha256, *place)
+    secret = source.credentials_secret_ref
+    needed, session = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "AWS_SESSION_TOKEN"
+    secrets = (
+        (
+            *(SecretVariable(key, SecretKeyRef(name=secret.name, key=key)) for key in needed),
+            SecretVariable(session, SecretKeyRef(name=secret.name, key=session), optional=True),
+        )
+        if secret
+        else ()
+    )
+    return ModelFile(file, arguments, secrets)
 
 
 def claim_size(source: DownloadSource) -> str:

@@ -1,4 +1,4 @@
-"""Names, labels and annotations of what belongs to a WhisperServer. A server's name has at most 50 characters."""
+"""Names, labels and annotations of what belongs to a WhisperServer or WhisperModel, whose names have 50 characters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from whisper_operator.crd.definition import API_VERSION, GROUP, WHISPER_SERVER
+from whisper_operator.crd.definition import API_VERSION, GROUP, WHISPER_MODEL, WHISPER_SERVER
+from whisper_operator.owner import Owner
 from whisper_operator.server import Manifest, Server
 
 FIELD_MANAGER = "whisper-operator"
@@ -15,6 +16,8 @@ HASH_ANNOTATION = f"{GROUP}/applied-hash"
 MANAGED_BY = {"app.kubernetes.io/managed-by": FIELD_MANAGER}
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 COMPONENT_LABEL = "app.kubernetes.io/component"
+NAME_LABEL = "app.kubernetes.io/name"
+_NAMES = {WHISPER_SERVER.kind: "whisper-server", WHISPER_MODEL.kind: "whisper-model"}
 
 FETCH = "fetch"
 """Name of the container that downloads."""
@@ -24,17 +27,19 @@ WORKER = "worker"
 Component = Literal["worker", "download"]
 
 
-def claim_name(server: Server) -> str:
-    return f"{server.name}-model"
+def claim_name(owner: Owner) -> str:
+    """A server and a model of one name have a claim each."""
+    return f"{owner.name}-model" if owner.kind == WHISPER_SERVER.kind else f"{owner.name}-whispermodel"
 
 
 def nats_secret_name(server: Server) -> str:
     return f"{server.name}-nats"
 
 
-def download_job_name(server: Server, identity: list[str | None]) -> str:
+def download_job_name(owner: Owner, identity: list[str | None]) -> str:
     """identity: what is downloaded, and where to."""
-    return f"{server.name}-fetch-{short_hash(identity)}"
+    what = "fetch" if owner.kind == WHISPER_SERVER.kind else "model"
+    return f"{owner.name}-{what}-{short_hash(identity)}"
 
 
 def short_hash(content: Any) -> str:
@@ -42,25 +47,31 @@ def short_hash(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
-def selector_labels(server: Server, component: Component) -> dict[str, str]:
+def selector_labels(owner: Owner, component: Component) -> dict[str, str]:
     """Never to be changed: a Deployment's selector cannot be."""
     return {
-        "app.kubernetes.io/name": "whisper-server",
-        INSTANCE_LABEL: server.name,
+        NAME_LABEL: _NAMES[owner.kind],
+        INSTANCE_LABEL: owner.name,
         COMPONENT_LABEL: component,
     }
 
 
-def labels(server: Server, component: Component = "worker") -> dict[str, str]:
-    return selector_labels(server, component) | MANAGED_BY | {"app.kubernetes.io/part-of": "whisperfleet"}
+def labels(owner: Owner, component: Component = "worker") -> dict[str, str]:
+    return selector_labels(owner, component) | MANAGED_BY | {"app.kubernetes.io/part-of": "whisperfleet"}
 
 
-def owner_reference(server: Server) -> dict[str, Any]:
+def kind_named(live: Manifest) -> str | None:
+    """By its labels: which of our kinds it belongs to."""
+    name = live["metadata"].get("labels", {}).get(NAME_LABEL)
+    return next((kind for kind, label in _NAMES.items() if label == name), None)
+
+
+def owner_reference(owner: Owner) -> dict[str, Any]:
     return {
         "apiVersion": API_VERSION,
-        "kind": WHISPER_SERVER.kind,
-        "name": server.name,
-        "uid": server.uid,
+        "kind": owner.kind,
+        "name": owner.name,
+        "uid": owner.uid,
         "controller": True,
         "blockOwnerDeletion": True,
     }
@@ -72,7 +83,7 @@ def controller(live: Manifest) -> Mapping[str, str] | None:
     return next((reference for reference in references if reference.get("controller")), None)
 
 
-def metadata(server: Server, name: str, *, component: Component = "worker", owned: bool = True) -> Manifest:
-    """owned: it is deleted together with the server."""
-    found: Manifest = {"name": name, "namespace": server.namespace, "labels": labels(server, component)}
-    return found | ({"ownerReferences": [owner_reference(server)]} if owned else {})
+def metadata(owner: Owner, name: str, *, component: Component = "worker", owned: bool = True) -> Manifest:
+    """owned: it is deleted together with its owner."""
+    found: Manifest = {"name": name, "namespace": owner.namespace, "labels": labels(owner, component)}
+    return found | ({"ownerReferences": [owner_reference(owner)]} if owned else {})

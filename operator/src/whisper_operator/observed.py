@@ -1,4 +1,4 @@
-"""What there is of a WhisperServer in the cluster: its children and their pods."""
+"""What there is of a WhisperServer or WhisperModel in the cluster: its children and their pods."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from whisper_operator.naming import COMPONENT_LABEL, Component, claim_name
+from whisper_operator.owner import Owner
 from whisper_operator.server import Manifest, Server
 from whisper_operator.volume import ModelVolume, job_name
 
@@ -28,25 +29,25 @@ class Observed:
     def of(cls, children: Iterable[Manifest], pods: Iterable[Manifest] = ()) -> Observed:
         return cls({child_key(child): child for child in children}, tuple(pods))
 
-    def claim(self, server: Server) -> Manifest | None:
-        return self.children.get(("PersistentVolumeClaim", claim_name(server)))
+    def claim(self, owner: Owner) -> Manifest | None:
+        return self.children.get(("PersistentVolumeClaim", claim_name(owner)))
 
     def deployment(self, server: Server) -> Manifest | None:
         return self.children.get(("Deployment", server.name))
 
-    def job(self, server: Server, volume: ModelVolume) -> Manifest | None:
-        return self.children.get(("Job", job_name(server, volume)))
+    def job(self, owner: Owner, volume: ModelVolume) -> Manifest | None:
+        return self.children.get(("Job", job_name(owner, volume)))
 
-    def model_is_there(self, server: Server, volume: ModelVolume) -> bool:
+    def model_is_there(self, owner: Owner, volume: ModelVolume) -> bool:
         """Whether pods may be started: they bring the model themselves, or it is on their volume."""
         if not volume.fetched_by_job:
-            return True
-        job = self.job(server, volume)
-        return job is not None and is_complete(job) and not self.job_is_stale(server, job)
+            return volume.waiting is None
+        job = self.job(owner, volume)
+        return job is not None and is_complete(job) and not self.job_is_stale(owner, job)
 
-    def job_is_stale(self, server: Server, job: Manifest) -> bool:
+    def job_is_stale(self, owner: Owner, job: Manifest) -> bool:
         """It filled a claim that is gone; the one of that name is new and empty."""
-        claim = self.claim(server)
+        claim = self.claim(owner)
         # Times of the API server in one form, which sorts as text.
         return claim is not None and is_complete(job) and created(claim) > job["status"].get("startTime", created(job))
 

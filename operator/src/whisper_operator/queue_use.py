@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from whisper_contracts.messages import ModelRecord
 from whisper_operator.child_store import ServerKey
 from whisper_operator.children.worker_pod import queue_name
-from whisper_operator.crd.model_source import ModelSource
+from whisper_operator.crd.model_source import DownloadSource, ModelSource
 from whisper_operator.server import Server
 
 
@@ -28,7 +28,7 @@ def queue_use(server: Server) -> QueueUse:
     name = queue_name(server)
     return QueueUse(
         queue=name,
-        model=model_identity(server.spec.model),
+        model=model_identity(server.shared.spec.source if server.shared else server.spec.model),
         created_at=server.created_at,
         aliases=tuple(spoken.aliases),
         languages=tuple(spoken.languages) or (("en",) if name.endswith(".en") else ()),
@@ -36,15 +36,17 @@ def queue_use(server: Server) -> QueueUse:
     )
 
 
-def model_identity(source: ModelSource) -> tuple[str, ...]:
+def model_identity(source: DownloadSource) -> tuple[str, ...]:
     """Equal for equal files, wherever they are fetched from."""
-    if source.http:
-        return ("sha256", source.http.sha256)
+    if known := source.http or source.s3:
+        return ("sha256", known.sha256)
     if source.hugging_face:
         found = source.hugging_face
         return ("huggingFace", found.repository, found.file, found.sha256 or found.revision)
-    if source.claim:
+    if isinstance(source, ModelSource) and source.claim:
         return ("claim", source.claim.name, source.claim.path)
+    if isinstance(source, ModelSource) and source.whisper_model:
+        return ("whisperModel", source.whisper_model.name)
     return ("name", source.name or "")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -17,12 +18,13 @@ from whisper_operator.differs import first_difference
 from whisper_operator.downloads import Downloads
 from whisper_operator.events import Recorder
 from whisper_operator.naming import HASH_ANNOTATION, nats_secret_name
-from whisper_operator.observed import child_key
+from whisper_operator.observed import Observed, child_key
+from whisper_operator.owner import Owner
 from whisper_operator.problems import Problem
 from whisper_operator.queue_grants import denial
 from whisper_operator.queue_keeper import QueueKeeper
-from whisper_operator.resources import BY_KIND, REMADE, WHISPER_SERVERS
-from whisper_operator.server import InvalidSpec, Manifest, Server, parse_server
+from whisper_operator.resources import BY_KIND, DEPLOYMENTS, REMADE, WHISPER_SERVERS
+from whisper_operator.server import InvalidSpec, Manifest, Server, parse_model, parse_server
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.status import View, refused_status, server_status
 from whisper_operator.status_writer import StatusWriter, now
@@ -33,6 +35,11 @@ from whisper_operator.working import NotAsWanted
 log = structlog.get_logger()
 
 TERMINATING = "being terminated"
+
+
+class WhisperModelMissing(Exception):
+    """A sentence for the author of the WhisperServer that names it."""
+
 
 Settled = tuple[str, str, str]
 """Hash of what was wanted, version of what came of it, and the difference that stayed."""
@@ -54,6 +61,8 @@ class Reconciler:
         """Every WhisperServer as it was last seen."""
         self.settled: set[ServerKey] = set()
         """Those whose children were as wanted, or made so, when last looked at."""
+        self.models: dict[ServerKey, Manifest] = {}
+        """Every WhisperModel as it was last seen."""
         self.keeper = QueueKeeper(cluster, settings, self.servers, recorder, again)
         self.downloads = Downloads(cluster)
         self.backends = Backends(cluster)
@@ -80,7 +89,11 @@ class Reconciler:
             if denied := denial(self._settings.queue_grants, server):
                 await self._shut_out(body, server, denied)
                 return None
+            server = self._with_model(server)
             volume = model_volume(server)
+        except WhisperModelMissing as refusal:
+            await self._refuse(body, Problem("WhisperModelMissing", str(refusal)), serves=self._serves(body))
+            return None
         except (InvalidSpec, ImpossibleCache) as refusal:
             await self._refuse(body, Problem(type(refusal).__name__, str(refusal)))
             return None
@@ -112,21 +125,38 @@ class Reconciler:
             body, refused_status(body["metadata"]["generation"], problem, previous, now()) | nobody
         )
 
-    async def _refuse(self, body: Manifest, problem: Problem) -> None:
-        status = refused_status(body["metadata"]["generation"], problem, body.get("status") or {}, now())
-        await self._write_status(body, status)
+    def _with_model(self, server: Server) -> Server:
+        """Raises WhisperModelMissing or InvalidSpec."""
+        named = server.spec.model.whisper_model
+        if named is None:
+            return server
+        body = self.models.get((server.namespace, named.name))
+        if body is None:
+            raise WhisperModelMissing(
+                f"There is no WhisperModel {named.name} in {server.namespace}. Apply it, or give another spec.model; "
+                f"pods that run keep its volume."
+            )
+        try:
+            return replace(server, shared=parse_model(body))
+        except InvalidSpec as error:
+            raise InvalidSpec(f"WhisperModel {named.name}: {error}") from error
+
+    def _serves(self, body: Manifest) -> bool:
+        metadata = body["metadata"]
+        deployment = self._store.observed((metadata["namespace"], metadata["name"]), metadata["uid"]).children.get(
+            (DEPLOYMENTS.kind, metadata["name"])
+        )
+        return bool(((deployment or {}).get("status") or {}).get("readyReplicas"))
+
+    async def _refuse(self, body: Manifest, problem: Problem, *, serves: bool = False) -> None:
+        generation, previous = body["metadata"]["generation"], body.get("status") or {}
+        await self._write_status(body, refused_status(generation, problem, previous, now(), serves=serves))
 
     async def _carry_out(self, body: Manifest, server: Server, volume: ModelVolume) -> float | None:
         key = (server.namespace, server.name)
         observed = self._store.observed(key, server.uid)
         wanted = desired_children(server, volume, observed, self._settings)
-        planned = changes(server, wanted, observed, self._difference)
-        answers: list[Problem | None] = []
-        for wave in waves(planned):
-            answers += await asyncio.gather(*(self._make(change, server) for change in wave))
-        refused = tuple(answer for answer in answers if answer)
-        if planned:
-            observed = self._store.observed(key, server.uid)
+        observed, refused = await self.make_so(server, wanted, self._store)
         progress, progress_again_s = await self.downloads.progress(server, volume, observed)
         backends, backends_again_s = await self.backends.look(key, observed)
         load = self.keeper.loads.get(queue_name(server))
@@ -137,7 +167,20 @@ class Reconciler:
         self.settled.add(key)
         return progress_again_s or backends_again_s
 
-    async def _make(self, change: Change, server: Server) -> Problem | None:
+    async def make_so(
+        self, owner: Owner, wanted: list[Manifest], store: ChildStore
+    ) -> tuple[Observed, tuple[Problem, ...]]:
+        """Writes what differs. Returns what there is then, and what was refused."""
+        key = (owner.namespace, owner.name)
+        observed = store.observed(key, owner.uid)
+        planned = changes(owner, wanted, observed, self._difference)
+        answers: list[Problem | None] = []
+        for wave in waves(planned):
+            answers += await asyncio.gather(*(self._make(change, owner) for change in wave))
+        refused = tuple(answer for answer in answers if answer)
+        return store.observed(key, owner.uid) if planned else observed, refused
+
+    async def _make(self, change: Change, owner: Owner) -> Problem | None:
         try:
             match change:
                 case Apply():
@@ -145,7 +188,7 @@ class Reconciler:
                 case Delete():
                     await self._delete(change.live, change.why)
         except ApiError as error:
-            return _problem(change, server, error)
+            return _problem(change, owner, error)
         return None
 
     async def _apply(self, change: Apply) -> None:
@@ -203,15 +246,15 @@ class Reconciler:
             self.servers[key] = body
 
 
-def _problem(change: Change, server: Server, error: ApiError) -> Problem | None:
+def _problem(change: Change, owner: Owner, error: ApiError) -> Problem | None:
     kind, name = child_key(change.manifest if isinstance(change, Apply) else change.live)
     if error.status == 403 and TERMINATING in error.message:
         return None  # the namespace goes, and the server with it
     if error.status == 409 and isinstance(change, Apply) and not change.force:
         return Problem(
             "NameTaken",
-            f"There is a {kind} {name} in {server.namespace} already that is not ours ({error.message}). "
-            f"Rename it, or the WhisperServer.",
+            f"There is a {kind} {name} in {owner.namespace} already that is not ours ({error.message}). "
+            f"Rename it, or the {owner.kind}.",
         )
     if error.status == 403:
         return Problem(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whisper_operator.crd.definition import API_VERSION, WHISPER_CLIENT, WHISPER_SERVER
+from whisper_operator.crd.definition import API_VERSION, WHISPER_CLIENT, WHISPER_MODEL, WHISPER_SERVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Resource:
 
 
 WHISPER_SERVERS = Resource(API_VERSION, WHISPER_SERVER.kind, WHISPER_SERVER.plural)
+WHISPER_MODELS = Resource(API_VERSION, WHISPER_MODEL.kind, WHISPER_MODEL.plural)
 WHISPER_CLIENTS = Resource(API_VERSION, WHISPER_CLIENT.kind, WHISPER_CLIENT.plural)
 CLAIMS = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 SECRETS = Resource("v1", "Secret", "secrets")

@@ -11,14 +11,15 @@ from whisper_operator import metrics
 from whisper_operator.child_store import ChildStore, ServerKey
 from whisper_operator.client_keeper import ClientKeeper
 from whisper_operator.cluster import Cluster
-from whisper_operator.crd.definition import WHISPER_SERVER
+from whisper_operator.crd.definition import WHISPER_MODEL, WHISPER_SERVER
 from whisper_operator.events import Recorder
 from whisper_operator.informer import Change, Informer
 from whisper_operator.leadership import Leadership
 from whisper_operator.lease import Timing
+from whisper_operator.model_keeper import ModelKeeper
 from whisper_operator.naming import MANAGED_BY
 from whisper_operator.reconcile import Reconciler
-from whisper_operator.resources import BY_KIND, CHILDREN, POD_MONITORS, PODS, SECRETS
+from whisper_operator.resources import BY_KIND, CHILDREN, POD_MONITORS, PODS, SECRETS, WHISPER_MODELS
 from whisper_operator.server import Manifest
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.work_queue import KeyedQueue
@@ -43,6 +44,7 @@ class Runner:
         self.clients = ClientKeeper(cluster, settings, recorder)
         self.store = ChildStore()
         self.reconciler = Reconciler(cluster, settings, self.store, recorder, take=self._take, again=self.queue.add)
+        self.models = ModelKeeper(cluster, settings, recorder, self.reconciler, self.queue.add)
         self._workers = Workers(WHISPER_SERVER.kind, self.queue, self.reconciler.reconcile)
         self._settings = settings
         self._is_working = False
@@ -59,6 +61,10 @@ class Runner:
             )
             for resource in resources
         }
+        # Not by kopf: servers must not be looked at before the models that they name are known.
+        self._informers[WHISPER_MODEL.kind] = Informer(
+            cluster, WHISPER_MODELS, namespace=settings.namespace, selector="", on_change=self.models.see
+        )
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -85,6 +91,7 @@ class Runner:
                 for _ in range(self._settings.reconcilers):
                     group.create_task(self._workers.run())
                 group.create_task(self._resync())
+                group.create_task(self.models.run())
                 group.create_task(self.clients.run())
                 group.create_task(self._keep_queue())
         finally:
@@ -92,6 +99,7 @@ class Runner:
 
     def server_changed(self, body: Manifest) -> None:
         self.reconciler.see(body)
+        self.models.see_server(body)
         self.queue.add(_key(body))
 
     def server_deleted(self, body: Manifest) -> None:
@@ -100,6 +108,7 @@ class Runner:
         known = self.reconciler.servers.get(key)
         if known and known["metadata"]["uid"] == body["metadata"]["uid"]:
             self.reconciler.forget(key)
+            self.models.forget_server(key)
             self.queue.forget_failures(key)
 
     def stall(self, after_s: float) -> str | None:
@@ -128,6 +137,7 @@ class Runner:
             self.reconciler.forget_child(child["metadata"]["uid"])
         for key in concerned & self.reconciler.servers.keys():
             self.queue.add(key)
+        self.models.child_changed(change, child)
         if child["kind"] == SECRETS.kind:
             self.clients.secret_changed(change, child)
 
@@ -142,6 +152,7 @@ class Runner:
     async def _resync(self) -> None:
         """Level-triggered: nothing depends on an event alone."""
         while True:
+            self.models.look_again()
             keys = list(self.reconciler.servers)
             for key in keys:
                 await asyncio.sleep(self._settings.resync_s / len(keys))

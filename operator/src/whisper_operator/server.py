@@ -1,4 +1,4 @@
-"""A WhisperServer as the operator works with it: parsed once, where it comes in."""
+"""WhisperServers and WhisperModels as the operator works with them: parsed once, where they come in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from whisper_operator.crd.definition import WHISPER_SERVER
+from whisper_operator.crd.whisper_model import WhisperModelSpec
 from whisper_operator.crd.whisper_server import WhisperServerSpec
+from whisper_operator.shared_model import SharedModel, why_waiting
 
 Manifest = dict[str, Any]
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -28,6 +31,12 @@ class Server:
     spec: WhisperServerSpec
     created_at: float = 0.0
     """Unix seconds."""
+    shared: SharedModel | None = None
+    """The WhisperModel that the spec names, once it has been looked up."""
+
+    @property
+    def kind(self) -> str:
+        return WHISPER_SERVER.kind
 
     @property
     def replicas(self) -> int:
@@ -64,6 +73,21 @@ def parse_server(body: Mapping[str, Any]) -> Server:
         generation=metadata.get("generation", 1),
         spec=parse_spec(WhisperServerSpec, body),
         created_at=unix_seconds(metadata.get("creationTimestamp")),
+    )
+
+
+def parse_model(body: Mapping[str, Any]) -> SharedModel:
+    """Raises InvalidSpec."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    path = status.get("path")
+    return SharedModel(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 1),
+        spec=parse_spec(WhisperModelSpec, body),
+        verified_path=path,
+        waiting=None if path else why_waiting(metadata["name"], status),
     )
 
 

@@ -16,6 +16,7 @@ from whisper_operator.server import Manifest, Server
 from whisper_operator.volume import ModelVolume
 
 Conditions = list[Manifest]
+_UNDER_WAY = frozenset({"Downloading", "DownloadPending", "WaitingForModel"})
 
 CPU_FALLBACK = "CPUFallback"
 
@@ -120,12 +121,16 @@ def _backend(view: View) -> Manifest:
     return {"backend": ", ".join(sorted({backend.name for backend in view.backends}))} if view.backends else {}
 
 
-def refused_status(server_generation: int, problem: Problem, previous: Manifest, now: str) -> Manifest:
-    """For a spec that cannot be carried out. What runs is left alone, and so is what is said of it."""
-    claimed = [
-        Claimed("Ready", False, problem.reason, problem.message),
-        Claimed("Degraded", True, problem.reason, problem.message),
-    ]
+def refused_status(
+    server_generation: int, problem: Problem, previous: Manifest, now: str, *, serves: bool = False
+) -> Manifest:
+    """For a spec that cannot be carried out. What runs is left alone, and so is what is said of it.
+
+    serves: pods take work all the same, and may go on.
+    """
+    claimed = [Claimed("Degraded", True, problem.reason, problem.message)]
+    if not serves:
+        claimed.insert(0, Claimed("Ready", False, problem.reason, problem.message))
     old = previous.get("conditions") or []
     said = {claim.type for claim in claimed}
     kept = [condition for condition in old if condition["type"] not in said]
@@ -180,13 +185,20 @@ def _model_cached(view: View) -> Claimed:
         return Claimed("ModelCached", True, "Cached", f"The model lies at {view.volume.file.path} on its volume.")
     if view.volume.fetched_by_pod and not view.wanted:
         return Claimed("ModelCached", True, "WithEachPod", "Every pod brings its own copy of the model.")
+    if view.volume.waiting:
+        return Claimed("ModelCached", False, view.volume.waiting.reason, view.volume.waiting.message)
     pods = view.observed.pods_of("worker" if view.volume.fetched_by_pod else "download")
-    problem = container_problem(pods) or scheduling_problem(pods, view.wish)
+    return download_claimed("ModelCached", pods, view.wish, view.progress)
+
+
+def download_claimed(type_: str, pods: list[Manifest], wish: Wish, progress: Progress | None) -> Claimed:
+    """What keeps a model that is not there yet; pods: those that bring it."""
+    problem = container_problem(pods) or scheduling_problem(pods, wish)
     if problem:
-        return Claimed("ModelCached", False, problem.reason, problem.message)
+        return Claimed(type_, False, problem.reason, problem.message)
     if not any((pod.get("status") or {}).get("phase") == "Running" for pod in pods):
-        return Claimed("ModelCached", False, "DownloadPending", "The download has not started yet.")
-    return Claimed("ModelCached", False, "Downloading", _download_message(view.progress))
+        return Claimed(type_, False, "DownloadPending", "The download has not started yet.")
+    return Claimed(type_, False, "Downloading", _download_message(progress))
 
 
 def _download_message(progress: Progress | None) -> str:
@@ -206,7 +218,7 @@ def _scheduled(view: View) -> Claimed:
 
 
 def _progressing(view: View, cached: Claimed) -> Claimed:
-    if cached.reason in ("Downloading", "DownloadPending"):
+    if not cached.holds and cached.reason in _UNDER_WAY:
         return Claimed("Progressing", True, cached.reason, cached.message)
     stuck = _stuck_rollout(view)
     if stuck:
@@ -265,7 +277,7 @@ def _stuck_rollout(view: View) -> str | None:
 def _degraded(view: View, cached: Claimed, scheduled: Claimed) -> Claimed:
     if view.refused:
         return Claimed("Degraded", True, view.refused[0].reason, " ".join(problem.message for problem in view.refused))
-    if not cached.holds and cached.reason not in ("Downloading", "DownloadPending"):
+    if not cached.holds and cached.reason not in _UNDER_WAY:
         return Claimed("Degraded", True, cached.reason, cached.message)
     if not scheduled.holds:
         return Claimed("Degraded", True, scheduled.reason, scheduled.message)
@@ -279,13 +291,14 @@ def _degraded(view: View, cached: Claimed, scheduled: Claimed) -> Claimed:
 
 
 def _model(view: View) -> dict[str, Any]:
-    known = view.volume.file.size_bytes
-    progress = view.progress
-    model: dict[str, Any] = {"name": queue_name(view.server), "file": view.volume.file.path}
-    total = (progress.total_bytes if progress else None) or known
-    if total:
-        model["bytesTotal"] = total
-    if view.model_is_there:
-        return model | {"percent": 100} | ({"bytesDownloaded": total} if total else {})
+    named = {"name": queue_name(view.server), "file": view.volume.file.path}
+    return named | bytes_told(view.volume.file.size_bytes, view.progress, is_there=view.model_is_there)
+
+
+def bytes_told(known_bytes: int | None, progress: Progress | None, *, is_there: bool) -> dict[str, Any]:
+    total = (progress.total_bytes if progress else None) or known_bytes
+    told: dict[str, Any] = {"bytesTotal": total} if total else {}
+    if is_there:
+        return told | {"percent": 100} | ({"bytesDownloaded": total} if total else {})
     done = progress.done_bytes if progress else 0
-    return model | {"bytesDownloaded": done, "percent": done * 100 // total if total else 0}
+    return told | {"bytesDownloaded": done, "percent": done * 100 // total if total else 0}

@@ -1,17 +1,22 @@
-"""Where a WhisperServer's model is kept, decided from its spec."""
+"""Where a model is kept, decided from the spec of its WhisperServer or WhisperModel."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from whisper_operator.crd.model_source import DownloadSource
+from whisper_operator.crd.serving import Cache
+from whisper_operator.crd.whisper_model import ModelVolumeClaim
 from whisper_operator.model_file import ModelFile, claim_size, downloaded_file
 from whisper_operator.naming import claim_name, download_job_name
+from whisper_operator.owner import Owner
 from whisper_operator.server import Manifest, Server
+from whisper_operator.shared_model import SharedModel, Waiting
 
 SINGLE_NODE = ("ReadWriteOnce", "ReadWriteOncePod")
 
-Kind = Literal["OwnClaim", "GivenClaim", "PodClaim", "PodDisk"]
+Kind = Literal["OwnClaim", "GivenClaim", "SharedClaim", "PodClaim", "PodDisk"]
 
 
 class ImpossibleCache(Exception):
@@ -20,13 +25,18 @@ class ImpossibleCache(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ModelVolume:
-    """OwnClaim: the server's own claim. GivenClaim: one that is there. PodClaim, PodDisk: gone with the pod."""
+    """OwnClaim: the owner's own claim. GivenClaim: one that is there. SharedClaim: a WhisperModel's.
+
+    PodClaim, PodDisk: gone with the pod.
+    """
 
     kind: Kind
     file: ModelFile
     claim: str | None = None
     serves_one_pod: bool = False
     """Nodes other than the first cannot mount it, so a rollout may not start a new pod beside the old one."""
+    waiting: Waiting | None = None
+    """Why the file is not there yet, where another object fetches it."""
 
     @property
     def fetched_by_job(self) -> bool:
@@ -40,6 +50,8 @@ class ModelVolume:
 def model_volume(server: Server) -> ModelVolume:
     """Raises ImpossibleCache."""
     spec = server.spec
+    if server.shared:
+        return _shared_volume(server, server.shared)
     if spec.model.claim:
         return ModelVolume("GivenClaim", ModelFile(spec.model.claim.path), spec.model.claim.name)
     file = downloaded_file(spec.model)
@@ -62,25 +74,60 @@ def model_volume(server: Server) -> ModelVolume:
             return ModelVolume("PodDisk", file)
 
 
-def claim_spec(server: Server) -> Manifest:
-    cache = server.spec.cache
-    spec: Manifest = {
-        "accessModes": [cache.access_mode],
-        "resources": {"requests": {"storage": cache.size or claim_size(server.spec.model)}},
-    }
-    return spec | ({} if cache.storage_class_name is None else {"storageClassName": cache.storage_class_name})
+def _shared_volume(server: Server, model: SharedModel) -> ModelVolume:
+    mode = model.spec.cache.access_mode
+    if mode in SINGLE_NODE and server.most_replicas > 1:
+        raise ImpossibleCache(
+            f"WhisperModel {model.name} has access mode {mode}, which lets the pods of one node alone mount it, and "
+            f"there may be {server.most_replicas} pods. Give a WhisperModel with accessMode ReadWriteMany."
+        )
+    return ModelVolume(
+        "SharedClaim",
+        # Without a verified file no pod is started, so that no pod ever looks for this one.
+        ModelFile(model.verified_path or downloaded_file(model.spec.source).path),
+        claim_name(model),
+        serves_one_pod=mode in SINGLE_NODE,
+        waiting=model.waiting,
+    )
+
+
+def shared_model_volume(model: SharedModel) -> ModelVolume:
+    """As the WhisperModel itself sees it: what it has to bring, and where to."""
+    return ModelVolume("OwnClaim", downloaded_file(model.spec.source), claim_name(model))
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimWish:
+    size: str
+    access_mode: str
+    storage_class: str | None
+    retention: Literal["Delete", "Retain"]
+
+
+def claim_wish(cache: Cache | ModelVolumeClaim, source: DownloadSource) -> ClaimWish:
+    return ClaimWish(cache.size or claim_size(source), cache.access_mode, cache.storage_class_name, cache.retention)
+
+
+def claim_spec(wish: ClaimWish) -> Manifest:
+    spec: Manifest = {"accessModes": [wish.access_mode], "resources": {"requests": {"storage": wish.size}}}
+    return spec | ({} if wish.storage_class is None else {"storageClassName": wish.storage_class})
 
 
 def pod_volume(server: Server, volume: ModelVolume) -> Manifest:
     match volume.kind:
         case "PodClaim":
-            return {"name": "model", "ephemeral": {"volumeClaimTemplate": {"spec": claim_spec(server)}}}
+            spec = claim_spec(claim_wish(server.spec.cache, server.spec.model))
+            return {"name": "model", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}
         case "PodDisk":
             return {"name": "model", "emptyDir": {}}
         case _:
-            return {"name": "model", "persistentVolumeClaim": {"claimName": volume.claim}}
+            return claim_volume(volume)
 
 
-def job_name(server: Server, volume: ModelVolume) -> str:
+def claim_volume(volume: ModelVolume) -> Manifest:
+    return {"name": "model", "persistentVolumeClaim": {"claimName": volume.claim}}
+
+
+def job_name(owner: Owner, volume: ModelVolume) -> str:
     """Another file or another claim is another download, and a Job cannot be changed."""
-    return download_job_name(server, [volume.claim, volume.file.path, *volume.file.fetch_arguments])
+    return download_job_name(owner, [volume.claim, volume.file.path, *volume.file.fetch_arguments])

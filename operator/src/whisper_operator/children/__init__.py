@@ -16,7 +16,7 @@ from whisper_operator.observed import Observed
 from whisper_operator.rollouts import Template, decide, revision
 from whisper_operator.server import Manifest, Server
 from whisper_operator.settings import OperatorSettings
-from whisper_operator.volume import ModelVolume
+from whisper_operator.volume import ModelVolume, claim_wish
 
 
 def desired_children(
@@ -32,7 +32,7 @@ def _children(
     yield nats_secret(server, queue_name(server), settings)
     yield service(server)
     if volume.kind == "OwnClaim":
-        yield model_claim(server, observed.claim(server))
+        yield model_claim(server, claim_wish(spec.cache, spec.model), observed.claim(server))
     if volume.fetched_by_job:
         yield download_job(server, volume, settings)
     if spec.network_policy.enabled:

@@ -1,23 +1,32 @@
-"""The claim that holds a server's model."""
+"""The claim that holds a model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from whisper_operator.naming import claim_name, metadata
+from whisper_operator.owner import Owner
 from whisper_operator.quantities import parse_quantity
-from whisper_operator.server import Manifest, Server
-from whisper_operator.volume import claim_spec
+from whisper_operator.server import Manifest
+from whisper_operator.volume import ClaimWish, claim_spec
 
 
-def model_claim(server: Server, live: Manifest | None) -> Manifest:
-    """live: the claim as it is. Class and access mode of a claim never change, and only a bound one can grow."""
-    owned = server.spec.cache.retention == "Delete"
-    spec = claim_spec(server)
+def model_claim(owner: Owner, wish: ClaimWish, live: Manifest | None, users: Sequence[Manifest] = ()) -> Manifest:
+    """live: the claim as it is. Class and access mode of a claim never change, and only a bound one can grow.
+
+    users: owner references of others who keep it, so that it goes with the last of them.
+    """
+    owned = wish.retention == "Delete"
+    spec = claim_spec(wish)
     if live:
         spec = _possible(spec, live)
+    found = metadata(owner, claim_name(owner), component="download", owned=owned)
+    if owned and users:
+        found["ownerReferences"] += users
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": metadata(server, claim_name(server), component="download", owned=owned),
+        "metadata": found,
         "spec": spec,
     }
 

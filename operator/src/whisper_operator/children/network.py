@@ -51,6 +51,7 @@ def _outgoing_ports(server: Server, volume: ModelVolume, settings: OperatorSetti
         source = server.spec.model
         # The catalogue and Hugging Face are on https, and a server may send its clients on to another host there.
         addresses += [source.mirror, source.http.url if source.http else None, "https://"]
+        addresses.append(source.s3.endpoint if source.s3 else None)
     return sorted({port_of(address) for address in addresses if address})
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from whisper_operator.model_file import MOUNT_PATH, ModelFile
+from whisper_operator.model_file import MOUNT_PATH, ModelFile, SecretVariable
 from whisper_operator.naming import FETCH
-from whisper_operator.server import Manifest, Server
+from whisper_operator.owner import Owner
+from whisper_operator.server import Manifest
 from whisper_operator.settings import OperatorSettings
 
 USER_ID = 65532
@@ -21,9 +22,9 @@ CONTAINER_SECURITY = {
 }
 
 
-def pod_basics(server: Server) -> Manifest:
+def pod_basics(owner: Owner) -> Manifest:
     """Restricted, without a token, and on the nodes that the servers may run on: where a download binds a claim, they follow."""
-    spec = server.spec
+    spec = owner.spec
     wanted: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -47,27 +48,24 @@ def pod_basics(server: Server) -> Manifest:
 
 
 def fetch_container(file: ModelFile, settings: OperatorSettings) -> Manifest:
-    token = file.token
     environment = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108
-    secret = (
-        [
-            {
-                "name": "WHISPER_MODELS_TOKEN",
-                "valueFrom": {"secretKeyRef": {"name": token.name, "key": token.key}},
-            }
-        ]
-        if token
-        else []
-    )
+    secrets = [
+        {"name": variable.name, "valueFrom": {"secretKeyRef": _secret_key(variable)}} for variable in file.secrets
+    ]
     return {
         "name": FETCH,
         "image": settings.models_image,
         "imagePullPolicy": settings.image_pull_policy,
         "args": [*file.fetch_arguments, "--dir", MOUNT_PATH],
-        "env": [*environment, *secret],
+        "env": [*environment, *secrets],
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": CONTAINER_SECURITY,
         # The last line says why it failed.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "model", "mountPath": MOUNT_PATH}, TMP_MOUNT],
     }
+
+
+def _secret_key(variable: SecretVariable) -> Manifest:
+    key: Manifest = {"name": variable.secret.name, "key": variable.secret.key}
+    return key | ({"optional": True} if variable.optional else {})

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from whisper_operator.crd.fields import rule
 from whisper_operator.crd.schema import structural_schema
 from whisper_operator.crd.whisper_client import WhisperClient
+from whisper_operator.crd.whisper_model import WhisperModel
 from whisper_operator.crd.whisper_server import MAX_NAME_LENGTH, WhisperServer
 
 GROUP = "whisperfleet.dev"
@@ -93,7 +94,24 @@ WHISPER_CLIENT = Kind(
     ),
 )
 
-KINDS = (WHISPER_SERVER, WHISPER_CLIENT)
+WHISPER_MODEL = Kind(
+    kind="WhisperModel",
+    plural="whispermodels",
+    short_names=("wmo",),
+    model=WhisperModel,
+    columns=(
+        Column("Ready", _condition("Ready", "status")),
+        Column("Reason", _condition("Cached", "reason")),
+        Column("Model%", ".status.percent", "integer", description="How much of the model is downloaded."),
+        Column("Path", ".status.path", description="The verified file on the claim."),
+        Column("Users", ".status.users", "integer", description="WhisperServers that use it."),
+        _AGE,
+        Column("Claim", ".status.claim", priority=1),
+        Column("Message", _condition("Cached", "message"), priority=1),
+    ),
+)
+
+KINDS = (WHISPER_SERVER, WHISPER_MODEL, WHISPER_CLIENT)
 
 
 def definition(kind: Kind) -> dict[str, Any]:

@@ -88,6 +88,10 @@ class SecretKeyRef(Shape):
     key: SecretKey = Field(description="Key inside the Secret.")
 
 
+class SecretRef(Shape):
+    name: ObjectName = Field(description="Name of the Secret, in the same namespace.")
+
+
 class ConfigMapKeyRef(Shape):
     name: ObjectName = Field(description="Name of the ConfigMap, in the same namespace.")
     key: SecretKey = Field(description="Key inside the ConfigMap, text or binary.")

@@ -7,7 +7,16 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from whisper_models.catalogue import DEMO_MODEL, catalogue
-from whisper_operator.crd.fields import ObjectName, SecretKeyRef, Sha256, Shape, Url, rule, shape_config
+from whisper_operator.crd.fields import (
+    ObjectName,
+    SecretKeyRef,
+    SecretRef,
+    Sha256,
+    Shape,
+    Url,
+    rule,
+    shape_config,
+)
 
 ModelFile = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=512)]
 
@@ -42,21 +51,47 @@ class HuggingFaceSource(Shape):
     )
 
 
+class S3Source(Shape):
+    bucket: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=255)] = Field(
+        description="Bucket."
+    )
+    key: Annotated[str, Field(pattern=r"^[^-].*$", max_length=1024)] = Field(
+        description="Key of the model file in the bucket."
+    )
+    sha256: Sha256 = Field(description="SHA-256 of the file; a file with another one is never used.")
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=63)] = Field(
+        default="us-east-1", description="Region of the bucket."
+    )
+    endpoint: Url | None = Field(
+        default=None,
+        description="Address of a server other than AWS' that speaks S3, such as http://minio.storage:9000.",
+    )
+    credentials_secret_ref: SecretRef | None = Field(
+        default=None,
+        description="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN; "
+        "a public bucket needs none.",
+    )
+
+
 class ClaimSource(Shape):
     name: ObjectName = Field(description="Name of a PersistentVolumeClaim in the same namespace.")
     path: ModelFile = Field(description="Path of the model file on the volume.")
 
 
-_DOWNLOADS = "[has(self.name), has(self.http), has(self.huggingFace)]"
-_ALL = "[has(self.name), has(self.http), has(self.huggingFace), has(self.claim)]"
+class WhisperModelRef(Shape):
+    name: ObjectName = Field(description="Name of a WhisperModel in the same namespace.")
+
+
+_DOWNLOADS = "[has(self.name), has(self.http), has(self.huggingFace), has(self.s3)]"
+_ALL = f"{_DOWNLOADS[:-1]}, has(self.claim), has(self.whisperModel)]"
+_MIRROR = rule("!has(self.mirror) || has(self.name)", "mirror goes with name: it holds the catalogue's files")
 
 
 class DownloadSource(Shape):
     """What can be downloaded."""
 
     model_config = shape_config(
-        rule(f"{_DOWNLOADS}.exists_one(given, given)", "give exactly one of name, http and huggingFace"),
-        rule("!has(self.mirror) || has(self.name)", "mirror goes with name: it holds the catalogue's files"),
+        rule(f"{_DOWNLOADS}.exists_one(given, given)", "give exactly one of name, http, huggingFace and s3"), _MIRROR
     )
 
     name: CatalogueName | None = Field(
@@ -67,14 +102,21 @@ class DownloadSource(Shape):
     )
     http: HttpSource | None = Field(default=None, description="A file on a web server.")
     hugging_face: HuggingFaceSource | None = Field(default=None, description="A file on Hugging Face.")
+    s3: S3Source | None = Field(default=None, description="A file in a bucket of S3, or of what speaks like it.")
 
 
 class ModelSource(DownloadSource):
     """A model: downloaded, or on a volume that is there."""
 
     model_config = shape_config(
-        rule(f"{_ALL}.exists_one(given, given)", "give exactly one of name, http, huggingFace and claim"),
-        rule("!has(self.mirror) || has(self.name)", "mirror goes with name: it holds the catalogue's files"),
+        rule(
+            f"{_ALL}.exists_one(given, given)",
+            "give exactly one of name, http, huggingFace, s3, claim and whisperModel",
+        ),
+        _MIRROR,
     )
 
     claim: ClaimSource | None = Field(default=None, description="A file on a volume that exists already.")
+    whisper_model: WhisperModelRef | None = Field(
+        default=None, description="A WhisperModel, whose volume these servers mount without a download of their own."
+    )

@@ -10,16 +10,14 @@ from whisper_operator.crd.fields import (
     AnyObject,
     Bytes,
     Conditions,
-    ObjectName,
     Resources,
     Shape,
-    StringMap,
-    Toleration,
     passthrough,
     rule,
     shape_config,
 )
 from whisper_operator.crd.model_source import ModelSource
+from whisper_operator.crd.placement import Placement
 from whisper_operator.crd.serving import (
     Accelerator,
     Autoscaling,
@@ -44,7 +42,7 @@ MAX_NAME_LENGTH = 50
 """So that the longest child's name, and every label made of it, has at most 63 characters."""
 
 
-class WhisperServerSpec(Shape):
+class WhisperServerSpec(Placement):
     """What is wanted."""
 
     model_config = shape_config(
@@ -53,7 +51,7 @@ class WhisperServerSpec(Shape):
             "queue.name is needed where the model is not from the catalogue",
         ),
         rule(
-            "!has(self.model.claim) || !has(self.cache)",
+            "!(has(self.model.claim) || has(self.model.whisperModel)) || !has(self.cache)",
             "cache goes with a model that is downloaded",
         ),
     )
@@ -81,9 +79,6 @@ class WhisperServerSpec(Shape):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
         default=None, description="When the image is pulled."
     )
-    image_pull_secrets: Annotated[list[ObjectName], Field(max_length=16)] = Field(
-        default=[], description="Secrets, in the same namespace, for the image's registry."
-    )
     env: Annotated[
         list[EnvironmentVariable],
         Field(
@@ -92,21 +87,9 @@ class WhisperServerSpec(Shape):
         ),
     ] = Field(default=[], description="Further environment variables of the worker and its servers.")
     resources: Resources = Field(default_factory=Resources, description="CPU and memory of each pod.")
-    node_selector: StringMap | None = Field(default=None, description="Labels of the nodes that may run the pods.")
-    affinity: Annotated[AnyObject, passthrough("object", "Affinity.")] | None = Field(
-        default=None, description="Affinity of the pods, as in a pod."
-    )
-    tolerations: Annotated[list[Toleration], Field(max_length=32)] = Field(
-        default=[], description="Taints that the pods endure."
-    )
     topology_spread_constraints: Annotated[
         list[AnyObject], passthrough("array", "Constraints.", items={"type": "object"}, maxItems=16)
     ] = Field(default=[], description="How the pods are spread, as in a pod; the label selector is filled in.")
-    priority_class_name: ObjectName | None = Field(default=None, description="Priority class of the pods.")
-    scheduler_name: ObjectName | None = Field(default=None, description="Scheduler of the pods.")
-    service_account_name: ObjectName | None = Field(
-        default=None, description="Service account of the pods; its token is not mounted."
-    )
     rollout: Rollout = Field(default_factory=Rollout, description="How changes reach the pods.")
     drain: Drain = Field(default_factory=Drain, description="How pods end.")
     probes: Probes = Field(default_factory=Probes, description="How pods are watched.")

@@ -1,0 +1,68 @@
+"""Which WhisperServers use which WhisperModel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from whisper_operator.child_store import ServerKey
+from whisper_operator.crd.definition import API_VERSION, WHISPER_SERVER
+from whisper_operator.server import Manifest
+
+ModelKey = tuple[str, str]
+"""Namespace and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUser:
+    name: str
+    uid: str
+
+    def as_owner(self) -> dict[str, Any]:
+        """Not as controller: it keeps the claim from going before it."""
+        return {"apiVersion": API_VERSION, "kind": WHISPER_SERVER.kind, "name": self.name, "uid": self.uid}
+
+
+@dataclass(slots=True)
+class ModelUses:
+    _used: dict[ServerKey, ModelKey] = field(default_factory=dict)
+    _users: dict[ModelKey, dict[ServerKey, ModelUser]] = field(default_factory=dict)
+
+    def see(self, body: Manifest) -> set[ModelKey]:
+        """A WhisperServer as it is now. Returns the models whose users this changes."""
+        metadata = body["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        named = model_named(body)
+        used = (key[0], named) if named else None
+        user = ModelUser(metadata["name"], metadata["uid"])
+        if used and self._users.get(used, {}).get(key) == user:
+            return set()
+        concerned = self.forget(key)
+        if used:
+            self._used[key] = used
+            self._users.setdefault(used, {})[key] = user
+            concerned.add(used)
+        return concerned
+
+    def forget(self, key: ServerKey) -> set[ModelKey]:
+        used = self._used.pop(key, None)
+        if used is None:
+            return set()
+        users = self._users[used]
+        del users[key]
+        if not users:
+            del self._users[used]
+        return {used}
+
+    def servers(self, model: ModelKey) -> set[ServerKey]:
+        return set(self._users.get(model, ()))
+
+    def users(self, model: ModelKey) -> list[ModelUser]:
+        return sorted(self._users.get(model, {}).values(), key=lambda user: user.name)
+
+
+def model_named(body: Manifest) -> str | None:
+    """Read loosely: a spec that is wrong elsewhere still keeps its model."""
+    model = (body.get("spec") or {}).get("model") or {}
+    name = (model.get("whisperModel") or {}).get("name")
+    return name if isinstance(name, str) else None
