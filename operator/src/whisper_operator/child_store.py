@@ -62,7 +62,7 @@ def owner_of(live: Manifest, kind: str) -> ServerKey | None:
     if owner and owner.get("kind") == kind:
         return metadata["namespace"], owner["name"]
     instance = metadata.get("labels", {}).get(INSTANCE_LABEL)
-    if instance is None or kind_named(live) != kind or (owner and live["kind"] != "Pod"):
+    if instance is None or (kind_named(live) or WHISPER_SERVER.kind) != kind or (owner and live["kind"] != "Pod"):
         return None
     return metadata["namespace"], instance
 
