@@ -85,6 +85,8 @@ def pytest_runtest_makereport(
     report = yield
     objects = getattr(item, "funcargs", {}).get("namespace")
     if report.when == "call" and report.failed and isinstance(objects, Objects):
-        shown = objects.kubectl("get", "whisperservers,whisperclients,deployments,jobs,pods,events", "--output", "wide")
+        shown = objects.kubectl(
+            "get", "whisperservers,whispermodels,whisperclients,deployments,jobs,pods,events", "--output", "wide"
+        )
         report.sections.append(("namespace", shown))
     return report

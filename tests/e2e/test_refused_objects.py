@@ -10,16 +10,25 @@ from tests.e2e.objects import Objects
 HTTP = {"url": "https://models.example/a.bin", "sha256": "0" * 64}
 SCHEDULE = {"name": "office", "start": "0 8 * * 1-5", "end": "0 18 * * 1-5", "minReplicas": 1}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "no source": ({"model": {}}, "give exactly one of name, http, huggingFace and claim"),
+    "no source": ({"model": {}}, "give exactly one of name, http, huggingFace, s3, claim and whisperModel"),
     "two sources": (
         {"model": {"name": "tiny", "http": HTTP}},
-        "give exactly one of name, http, huggingFace and claim",
+        "give exactly one of name, http, huggingFace, s3, claim and whisperModel",
     ),
     "an unknown model": ({"model": {"name": "tinny"}}, "spec.model.name"),
     "a checksum that is none": ({"model": {"http": HTTP | {"sha256": "abc"}}}, "spec.model.http.sha256"),
     "no checksum": ({"model": {"http": {"url": HTTP["url"]}}}, "spec.model.http.sha256"),
     "an address that is none": ({"model": {"http": HTTP | {"url": "ftp://a"}}}, "spec.model.http.url"),
     "a mirror without a name": ({"model": {"http": HTTP, "mirror": "https://m"}}, "mirror goes with name"),
+    "a bucket without a checksum": ({"model": {"s3": {"bucket": "b", "key": "k"}}}, "spec.model.s3.sha256"),
+    "a bucket that is none": (
+        {"model": {"s3": {"bucket": "b/c", "key": "k", "sha256": "0" * 64}}},
+        "spec.model.s3.bucket",
+    ),
+    "a volume of its own beside a shared model": (
+        {"model": {"whisperModel": {"name": "m"}}, "queue": {"name": "q"}, "cache": {"size": "1Gi"}},
+        "cache goes with a model that is downloaded",
+    ),
     "no queue's name": ({"model": {"http": HTTP}, "queue": {}}, "queue.name"),
     "a claim's name without its mode": ({"cache": {"claimName": "c"}}, "claimName goes with mode ExistingClaim"),
     "a mode without a claim's name": ({"cache": {"mode": "ExistingClaim"}}, "mode ExistingClaim needs claimName"),
@@ -81,6 +90,28 @@ def test_a_bad_object_is_refused_with_a_sentence_that_names_the_field(what: str,
 @pytest.mark.parametrize(("name", "sentence"), [("9lives", "must begin with a letter"), ("a" * 51, "at most 50")])
 def test_a_name_that_children_cannot_bear_is_refused(name: str, sentence: str, shared_namespace: Objects) -> None:
     assert sentence in shared_namespace.refusal(server({}, name))
+
+
+REFUSED_MODELS: dict[str, tuple[dict[str, Any], str]] = {
+    "no source": ({"source": {}}, "give exactly one of name, http, huggingFace and s3"),
+    "two sources": ({"source": {"name": "tiny", "http": HTTP}}, "give exactly one of name, http, huggingFace and s3"),
+    "a volume that is there already": (
+        {"source": {"claim": {"name": "c", "path": "m"}}},
+        'unknown field "spec.source.claim"',
+    ),
+    "a mode that no download can write to": (
+        {"source": {"name": "tiny"}, "cache": {"accessMode": "ReadOnlyMany"}},
+        "spec.cache.accessMode",
+    ),
+    "a size that is none": ({"source": {"name": "tiny"}, "cache": {"size": "much"}}, "spec.cache.size"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_MODELS)
+def test_a_bad_model_is_refused_with_a_sentence_that_names_the_field(what: str, shared_namespace: Objects) -> None:
+    spec, sentence = REFUSED_MODELS[what]
+    manifest = server({}) | {"kind": "WhisperModel", "spec": spec}
+    assert sentence in shared_namespace.refusal(manifest)
 
 
 def test_an_unknown_field_is_named(shared_namespace: Objects) -> None:

@@ -18,7 +18,7 @@ from whisper_models.bundled import sample_path
 from whisperfleet.client import Client
 
 LIMIT_S = 300.0
-DEFINITIONS = ("whisperservers.whisperfleet.dev", "whisperclients.whisperfleet.dev")
+DEFINITIONS = tuple(f"whisper{each}.whisperfleet.dev" for each in ("servers", "models", "clients"))
 
 
 @contextmanager

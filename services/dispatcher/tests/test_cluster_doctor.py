@@ -8,7 +8,7 @@ import pytest
 from whisper_dispatcher.local.cluster_doctor import cluster_findings
 from whisper_dispatcher.local.cluster_findings import judge_definitions, judge_objects, judge_workloads
 
-DEFINITIONS = ("whisperservers.whisperfleet.dev", "whisperclients.whisperfleet.dev")
+DEFINITIONS = tuple(f"whisper{each}.whisperfleet.dev" for each in ("servers", "models", "clients"))
 
 
 def workload(ready, wanted=1, kind="Deployment"):
@@ -57,6 +57,7 @@ def test_nothing_installed_is_told_as_such():
     [
         ([("Ready", "True", "Serving", "1 of 1 pods take work.")], "well"),
         ([("Ready", "False", "Starting", "The pods start.")], "warning"),
+        ([("Ready", "False", "WaitingForModel", "WhisperModel base: it is being downloaded.")], "warning"),
         ([("Ready", "False", "QueueTaken", "It is taken.")], "wrong"),
         ([("Ready", "True", "Serving", "1 of 1."), ("Degraded", "True", "CrashLoop", "It ended.")], "wrong"),
         ([], "wrong"),

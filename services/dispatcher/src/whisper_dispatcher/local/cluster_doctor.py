@@ -13,7 +13,7 @@ from whisper_dispatcher.local.cluster_findings import GROUP, judge_definitions, 
 from whisper_dispatcher.local.findings import Finding, well, wrong
 
 KUBECTL_TIMEOUT_S = 30.0
-KINDS = ("whisperservers", "whisperclients")
+KINDS = ("whisperservers", "whispermodels", "whisperclients")
 PLATFORM = "app.kubernetes.io/name=whisperfleet"
 
 

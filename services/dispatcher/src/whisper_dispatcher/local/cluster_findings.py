@@ -11,6 +11,9 @@ Manifest = dict[str, Any]
 
 GROUP = "whisperfleet.dev"
 
+_INTENDED = frozenset({"Suspended", "ScaledToZero", "Downloading", "DownloadPending", "WaitingForModel", "Starting"})
+"""Reasons for which an object is not ready and nothing is wrong."""
+
 
 def judge_definitions(names: Iterable[str], wanted: Iterable[str]) -> Finding:
     missing = sorted(set(wanted) - set(names))
@@ -43,7 +46,7 @@ def _judge_workload(workload: Manifest) -> Finding:
 
 
 def judge_objects(objects: Iterable[Manifest]) -> Iterator[Finding]:
-    """WhisperServers and WhisperClients, by their own conditions."""
+    """Ours, by their own conditions."""
     for body in objects:
         yield _judge_object(body)
 
@@ -58,7 +61,7 @@ def _judge_object(body: Manifest) -> Finding:
         return wrong(_told(what, degraded, body))
     if ready["status"] == "True":
         return well(f"{what}: {ready['message']}")
-    intended = ready["reason"] in ("Suspended", "ScaledToZero", "Downloading", "DownloadPending", "Starting")
+    intended = ready["reason"] in _INTENDED
     return (warning if intended else wrong)(_told(what, ready, body))
 
 
