@@ -84,7 +84,8 @@ class ModelKeeper:
             self.queue.add(model)
 
     def child_changed(self, change: Change, child: Manifest) -> None:
-        for key in self.store.put(child) if change == "stored" else self.store.remove(child):
+        concerned = self.store.put(child) if change == "stored" else self.store.remove(child)
+        for key in concerned & self._models.keys():
             self.queue.add(key)
 
     def look_again(self) -> None:
