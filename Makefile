@@ -51,7 +51,7 @@ cluster-images: $(SETUP) ## Build the images into the cluster; some of them with
 	@$(BIN)/python -m tests.e2e.cluster images $(ARGS)
 
 e2e: $(SETUP) ## Pass everything on a real cluster; some of it with ARGS="-k healing"
-	@$(BIN)/python -m pytest tests/e2e --timeout 600 $(ARGS)
+	@$(BIN)/python -m pytest tests/e2e --timeout 600 -o timeout_func_only=true $(ARGS)
 
 cluster-down: $(SETUP) ## Take that cluster away
 	@$(BIN)/python -m tests.e2e.cluster down

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import pytest
 from rich.console import Console
@@ -12,26 +11,34 @@ from tests.e2e import installation
 from tests.e2e.cluster import providers
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.collect import collect
-from tests.e2e.cluster.images import NATS
 from tests.e2e.installation import PLATFORM
 from tests.e2e.objects import Objects, own_namespace
 from tests.e2e.speech import Gateway, forwarded
 
-KEEP = "WHISPERFLEET_KEEP_CLUSTER"
-"""Set: the cluster stays, and so do its images, which are not built again."""
-_NEEDED_IMAGES = (NATS, "operator", "dispatcher", "bot", "models", "whisper-worker")
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, console: Console) -> Iterator[Cluster]:
+    provider = providers.asked_for()
+    with shown(request):
+        found = providers.up(provider, console)
+    yield found
+    with shown(request):
+        if request.session.testsfailed:
+            console.print(f"What there was is in {collect(provider.logs(), found)}.", highlight=False, soft_wrap=True)
+        if not installation.is_kept():
+            providers.down()
 
 
 @pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    console = Console(stderr=True)
-    provider = providers.choose(os.environ.get("WHISPERFLEET_PROVIDER"), os.environ.get("WHISPERFLEET_CONTEXT"))
-    found = providers.up(provider, console)
-    yield found
-    if request.session.testsfailed:
-        console.print(f"What there was is in {collect(provider.logs(), found)}.", highlight=False, soft_wrap=True)
-    if KEEP not in os.environ:
-        providers.down()
+def console() -> Console:
+    return Console(stderr=True)
+
+
+@contextmanager
+def shown(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What is told meanwhile is seen at once: from nothing it takes minutes before the first test begins."""
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +49,11 @@ def shared_namespace(platform: Objects, cluster: Cluster) -> Iterator[Objects]:
 
 
 @pytest.fixture(scope="session")
-def platform(cluster: Cluster) -> Objects:
+def platform(request: pytest.FixtureRequest, cluster: Cluster, console: Console) -> Objects:
     """NATS, operator, planner and gateway, ready."""
-    objects = Objects(cluster, PLATFORM)
-    if KEEP not in os.environ or not objects.get(*installation.OPERATOR.split("/")):
-        providers.load_images(_NEEDED_IMAGES, Console(stderr=True))
-    cluster.kubectl("apply", "--filename", "-", text=json.dumps(installation.namespace(PLATFORM)))
-    installation.install(cluster)
-    return objects
+    with shown(request):
+        installation.ensure(cluster, console)
+    return Objects(cluster, PLATFORM)
 
 
 @pytest.fixture

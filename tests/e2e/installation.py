@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
-from tests.e2e.cluster import paths
+from rich.console import Console
+from tests.e2e.cluster import paths, providers
 from tests.e2e.cluster.cluster import Cluster, program
-from tests.e2e.cluster.commands import run
+from tests.e2e.cluster.commands import Argument, run
+from tests.e2e.cluster.images import NATS
 
 Manifest = dict[str, Any]
 
@@ -18,13 +22,30 @@ GATEWAY_PORT = 80
 OPERATOR = f"deployment/{PLATFORM}-operator"
 CHART = paths.CHECKOUT / "charts" / "whisperfleet"
 VALUES = paths.CHECKOUT / "tests" / "e2e" / "platform.yaml"
+KEEP = "WHISPERFLEET_KEEP_CLUSTER"
+_NEEDED_IMAGES = (NATS, "operator", "dispatcher", "bot", "models", "whisper-worker")
 _USER_ID = 65532
 _INSTALL_LIMIT_S = 300.0
 
 
 def helm(cluster: Cluster, *arguments: str, limit_s: float = _INSTALL_LIMIT_S) -> str:
-    command = [program("helm"), "--kubeconfig", cluster.kubeconfig, "--namespace", PLATFORM]
+    command: list[Argument] = [program("helm"), "--kubeconfig", cluster.kubeconfig, "--namespace", PLATFORM]
     return run([*command, *arguments], limit_s=limit_s)
+
+
+def is_kept() -> bool:
+    """Whether the cluster stays, and with it its images, which are not built again."""
+    return KEEP in os.environ
+
+
+def ensure(cluster: Cluster, console: Console) -> None:
+    """Images and the platform, ready."""
+    is_installed = cluster.kubectl("--namespace", PLATFORM, "get", OPERATOR, "--ignore-not-found")
+    if not (is_kept() and is_installed):
+        providers.load_images(_NEEDED_IMAGES, console)
+    console.print("Installing the platform", highlight=False)
+    cluster.kubectl("apply", "--filename", "-", text=json.dumps(namespace(PLATFORM)))
+    install(cluster)
 
 
 def install(cluster: Cluster, values: Mapping[str, str] | None = None) -> None:

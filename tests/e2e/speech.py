@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import httpx
 from tests.e2e.cluster.cluster import Cluster, program
+from tests.e2e.cluster.commands import Argument
 
 from whisper_models.bundled import sample_path
 
@@ -50,7 +51,7 @@ class Gateway:
 @contextmanager
 def forwarded(cluster: Cluster, namespace: str, target: str, port: int) -> Iterator[int]:
     """A port on this machine that leads to the Service or pod."""
-    command = [program("kubectl"), "--kubeconfig", cluster.kubeconfig, "--namespace", namespace]
+    command: list[Argument] = [program("kubectl"), "--kubeconfig", cluster.kubeconfig, "--namespace", namespace]
     with subprocess.Popen(
         [*command, "port-forward", target, f":{port}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as forwarding:

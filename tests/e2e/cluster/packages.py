@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 
-from .commands import run, succeeds
-from .errors import ClusterError
+from .commands import run
+from .errors import ClusterError, CommandFailed
 
 NODE_PACKAGES = (
     "buildah",
@@ -45,6 +45,8 @@ def ensure_packages() -> None:
     install = ["apt-get", "install", "--yes", "--quiet=2", "--no-install-recommends", *missing]
     # RUNLEVEL=1 keeps packages from starting their daemons: the node runs its own containerd.
     quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    if not succeeds([*install, "--dry-run"], limit_s=_APT_LIMIT_S):
+    try:
+        run(install, limit_s=_APT_LIMIT_S, env=quiet)
+    except CommandFailed:  # the lists are missing, or older than what the mirror still has
         run(["apt-get", "update", "--quiet=2"], limit_s=_APT_LIMIT_S, env=quiet)
-    run(install, limit_s=_APT_LIMIT_S, env=quiet)
+        run(install, limit_s=_APT_LIMIT_S, env=quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,7 @@ from . import cluster as clusters
 from . import node, paths
 from .cluster import Cluster
 from .collect import collect
+from .commands import Argument
 from .errors import ClusterError
 from .existing import ContextProvider
 from .image_build import Buildah, Builder, Docker, docker_works
@@ -41,6 +43,10 @@ class Provider(Protocol):
 
     def load_image(self, archive: Path) -> None: ...
 
+    def inside(self, *command: Argument) -> list[Argument]:
+        """The command, to be run on the node that holds the pods; raises ClusterError."""
+        ...
+
     def logs(self) -> dict[str, Path]:
         """Logs of the cluster's own daemons, where it has them as files."""
         ...
@@ -62,6 +68,11 @@ def choose(name: str | None, context: str | None) -> Provider:
         case None:
             return _first_that_works()
     raise ClusterError(f"There is no provider {name!r}. Choose kind, node or context.")
+
+
+def asked_for() -> Provider:
+    """The one that the environment names, else the first that works here."""
+    return choose(os.environ.get("WHISPERFLEET_PROVIDER"), os.environ.get("WHISPERFLEET_CONTEXT"))
 
 
 def _first_that_works() -> Provider:
