@@ -60,6 +60,9 @@ chaos: $(SETUP) ## Kill everything in turn while 200 jobs run, and count them; o
 	@$(BIN)/whisperfleet install-tools
 	@$(BIN)/python -m chaos $(ARGS)
 
+chaos-cluster: $(SETUP) ## The same in Kubernetes, pods and kubelet too, with 300 jobs; options in ARGS="--jobs 40"
+	@$(BIN)/python -m chaos.cluster $(ARGS)
+
 bench: $(SETUP) ## Measure speed and overhead beside their goals; some figures alone: ARGS="decode_ms"
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -83,4 +86,4 @@ generate: $(SETUP) ## Write manifests/crds and the chart's copies again from the
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test e2e chaos chaos-bot bench bench-operator cluster-up cluster-images cluster-down page-images lock generate clean
+.PHONY: help setup demo up check test e2e chaos chaos-bot chaos-cluster bench bench-operator cluster-up cluster-images cluster-down page-images lock generate clean

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-from chaos import queue_disk, run
+from chaos import queue_disk, report, run
 from chaos.client import ANSWER_LIMIT_S
 from chaos.queue_disk import NoDisk
-from chaos.run import Outcome
 
 REPORT = Path("build/chaos.json")
-SHOWN_FAULTS = 20
 
 
 def main() -> int:
@@ -35,34 +31,10 @@ def main() -> int:
     except TimeoutError:
         console.print(f"The gateway answered nothing for {ANSWER_LIMIT_S:g} s; the logs are in {run.LOGS}", style="red")
         return 1
-    verdict = outcome.verdict
-    report = {
-        "jobs": options.jobs,
-        "lost": len(verdict.lost),
-        "duplicated": len(verdict.duplicated),
-        "stuck": len(verdict.stuck),
-        **outcome.facts,
-        "faults": {"lost": verdict.lost, "duplicated": verdict.duplicated, "stuck": verdict.stuck},
-    }
-    REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=2) + "\n")
-    _show(options.jobs, outcome, console)
+    report.write(REPORT, options.jobs, outcome)
+    report.show(options.jobs, outcome, console, ("disk full", f"{outcome.facts['disk_full_s']:g} s"))
     console.print(f"{REPORT} written after {outcome.facts['spent_s']:.0f} s; the logs are in {run.LOGS}")
-    return 0 if verdict.holds else 1
-
-
-def _show(jobs: int, outcome: Outcome, console: Console) -> None:
-    verdict, facts = outcome.verdict, outcome.facts
-    kills = ", ".join(f"{role} {count}" for role, count in sorted(facts["kills"].items()))
-    table = Table("what", "count", "goal")
-    table.add_row("jobs", str(jobs), "")
-    for name, faults in (("lost", verdict.lost), ("duplicated", verdict.duplicated), ("stuck", verdict.stuck)):
-        table.add_row(name, str(len(faults)), "0", style="red" if faults else None)
-    table.add_row("kills", kills, "")
-    table.add_row("disk full", f"{facts['disk_full_s']:g} s", "")
-    console.print(table)
-    for fault in (*verdict.lost, *verdict.duplicated, *verdict.stuck)[:SHOWN_FAULTS]:
-        console.print(fault, style="red", highlight=False, markup=False)
+    return 0 if outcome.verdict.holds else 1
 
 
 if __name__ == "__main__":

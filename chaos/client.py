@@ -13,7 +13,6 @@ import httpx
 
 from chaos import recordings
 from chaos.recordings import Recording
-from whisper_dispatcher.local.pipeline import Pipeline
 
 REQUEST_TIMEOUT_S = 20.0
 ANSWER_LIMIT_S = 90.0
@@ -43,10 +42,10 @@ def uploads(known: dict[str, Recording], count: int, label: str) -> list[Upload]
 
 
 class Client:
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, url: str, api_key: str) -> None:
         self._http = httpx.AsyncClient(
-            base_url=pipeline.url,
-            headers={"X-API-Key": pipeline.queue.api_key},
+            base_url=url,
+            headers={"X-API-Key": api_key},
             timeout=REQUEST_TIMEOUT_S,
             trust_env=False,
         )

@@ -36,10 +36,13 @@ class Disturbance:
 
     async def run(self, seed: int, enough: asyncio.Event) -> None:
         """Ends after the step at which there was enough, never with a full disk."""
-        for step in steps(seed):
-            if enough.is_set() and self.is_complete:
-                return
-            await self._carry_out(step)
+        try:
+            for step in steps(seed):
+                if enough.is_set() and self.is_complete:
+                    return
+                await self._carry_out(step)
+        finally:
+            self._free_disk()
 
     async def _carry_out(self, step: Step) -> None:
         await asyncio.sleep(step.pause_s)
@@ -49,11 +52,11 @@ class Disturbance:
                 written = await asyncio.to_thread(queue_disk.fill, self._disk)
                 self._tell(f"disk full after {written / 1e6:.0f} MB more")
             case "free-disk":
-                self.free_disk()  # nobody else does anything about it
+                self._free_disk()  # nobody else does anything about it
             case role:
                 await self._kill(role)
 
-    def free_disk(self) -> None:
+    def _free_disk(self) -> None:
         if self._full_since is not None:
             queue_disk.free(self._disk)
             self.disk_full_s += time.monotonic() - self._full_since

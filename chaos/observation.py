@@ -14,7 +14,6 @@ from chaos.verdict import FINAL_STATES, SeenJob
 from whisper_contracts import names
 from whisper_contracts.names import parse_job_subject
 from whisper_dispatcher.jetstream.connection import JetStream
-from whisper_dispatcher.local.pipeline import Pipeline
 
 POLL_S = 0.5
 AT_ONCE = 8
@@ -46,18 +45,14 @@ async def until_still(client: Client, stuck_after_s: float) -> None:
         await asyncio.sleep(POLL_S)
 
 
-async def work_left(pipeline: Pipeline, limit_s: float) -> dict[str, int]:
+async def work_left(jetstream: JetStream, limit_s: float) -> dict[str, int]:
     """Messages and unacknowledged deliveries that are still there at the limit."""
-    jetstream = await pipeline.admin()
-    try:
-        deadline = time.monotonic() + limit_s
-        while True:
-            left = await _work(jetstream)
-            if not any(left.values()) or time.monotonic() > deadline:
-                return left
-            await asyncio.sleep(POLL_S)
-    finally:
-        await jetstream.close()
+    deadline = time.monotonic() + limit_s
+    while True:
+        left = await _work(jetstream)
+        if not any(left.values()) or time.monotonic() > deadline:
+            return left
+        await asyncio.sleep(POLL_S)
 
 
 async def _work(jetstream: JetStream) -> dict[str, int]:
@@ -71,13 +66,9 @@ async def _work(jetstream: JetStream) -> dict[str, int]:
     return left
 
 
-async def journal_counts(pipeline: Pipeline) -> dict[str, dict[str, int]]:
+async def journal_counts(jetstream: JetStream) -> dict[str, dict[str, int]]:
     """How many messages of each kind, by job."""
-    jetstream = await pipeline.admin()
-    try:
-        subjects = await jetstream.subjects(names.JOURNAL_STREAM, names.JOB_SUBJECTS)
-    finally:
-        await jetstream.close()
+    subjects = await jetstream.subjects(names.JOURNAL_STREAM, names.JOB_SUBJECTS)
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for subject, messages in subjects.items():
         _, job, kind, index = parse_job_subject(subject)

@@ -9,17 +9,15 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from chaos import observation, processes, queue_disk, recordings
+from chaos import load, observation, processes, queue_disk, recordings
 from chaos.client import Client, Upload, uploads
 from chaos.disturbance import Disturbance
-from chaos.recordings import Recording
-from chaos.verdict import Leftovers, SeenJob, Verdict, judge
+from chaos.report import Outcome
+from chaos.verdict import Leftovers, SeenJob, judge
 from whisper_dispatcher.jetstream.permissions import ROLES
 from whisper_dispatcher.jetstream.topology import Limits
 from whisper_dispatcher.jobs.clients import new_key
@@ -33,23 +31,12 @@ from whisper_models.catalogue import DEMO_MODEL
 
 SERVERS = 2
 LOGS = Path("build/chaos-logs")
-UNDISTURBED_LIMIT_S = 240.0
-MOST = 0.8
-"""Of the jobs are done while processes are killed; the last ones in peace, or there would never be an end."""
-DISTURBED_LIMIT_S = 150.0
-"""After the last upload."""
 STUCK_AFTER_S = 100.0
 """Without a move of any job. Deliveries of the dead come again after 15 s, jobs without work after 60."""
 WORK_LIMIT_S = 100.0
 """What a killed NATS has kept of finished work goes in the second round of maintenance: after 60 s at most."""
 END_LIMIT_S = 5.0
 _LIMIT_BYTES = queue_disk.SIZE_MB * MIB // 4
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    verdict: Verdict
-    facts: dict[str, Any]
 
 
 async def chaos(jobs: int, seed: int, speech: Speech, console: Console) -> Outcome:
@@ -61,14 +48,14 @@ async def chaos(jobs: int, seed: int, speech: Speech, console: Console) -> Outco
     with open_folder(None) as folder, queue_disk.mounted(folder.store):
         processes.mark(run)
         async with _running(folder, speech, tell) as pipeline:
-            client = Client(pipeline)
+            client = Client(pipeline.url, pipeline.queue.api_key)
             try:
                 tell("undisturbed: every recording once")
-                calm = await _undisturbed(client, known)
+                calm = await load.undisturbed(client, known)
                 tell(f"disturbed: {jobs} uploads")
                 sent = uploads(known, jobs, f"chaos-{seed}")
                 disturbance = Disturbance(pipeline, folder.store, run, tell)
-                await _disturb(client, sent, disturbance, seed)
+                await load.disturbed(client, sent, disturbance.run, seed=seed)
                 tell("quiet: until every job is final")
                 await observation.until_still(client, STUCK_AFTER_S)
                 seen, left = await _observe(pipeline, client, sent, calm, run)
@@ -115,40 +102,17 @@ async def _running(folder: DataFolder, speech: Speech, tell: Callable[[str], Non
         shutil.copytree(folder.logs, LOGS)
 
 
-async def _undisturbed(client: Client, known: dict[str, Recording]) -> dict[str, str]:
-    """The text of each recording, by its name."""
-    sent = [Upload(f"undisturbed-{name}", recording, recording.data) for name, recording in known.items()]
-    await asyncio.gather(*(client.send(upload) for upload in sent))
-    await observation.most_final(client, 1.0, UNDISTURBED_LIMIT_S)
-    texts: dict[str, str] = {}
-    for upload in sent:
-        text = await client.text(min(upload.answered_ids)) if upload.answered_ids else None
-        if text is None:
-            raise RuntimeError(f"{upload.recording.name} could not be transcribed before anything was killed.")
-        texts[upload.recording.name] = text
-    return texts
-
-
-async def _disturb(client: Client, sent: Sequence[Upload], disturbance: Disturbance, seed: int) -> None:
-    enough = asyncio.Event()
-    killing = asyncio.create_task(disturbance.run(seed, enough))
-    try:
-        await client.send_all(sent, seed=seed)
-        await observation.most_final(client, MOST, DISTURBED_LIMIT_S)
-        enough.set()
-        await killing
-    finally:
-        killing.cancel()
-        await asyncio.gather(killing, return_exceptions=True)
-        disturbance.free_disk()
-
-
 async def _observe(
     pipeline: Pipeline, client: Client, sent: Sequence[Upload], calm: dict[str, str], run: str
 ) -> tuple[list[SeenJob], Leftovers]:
-    work = await observation.work_left(pipeline, WORK_LIMIT_S)
+    jetstream = await pipeline.admin()
+    try:
+        work = await observation.work_left(jetstream, WORK_LIMIT_S)
+        journal = await observation.journal_counts(jetstream)
+    finally:
+        await jetstream.close()
     listed = await client.listed()
-    seen = await observation.see_jobs(client, sent, calm, listed, await observation.journal_counts(pipeline))
+    seen = await observation.see_jobs(client, sent, calm, listed, journal)
     own = {job for upload in sent for job in upload.answered_ids}
     # The undisturbed run's jobs are the only others.
     foreign = tuple(sorted(listed.keys() - own))[: max(0, len(listed) - len(own) - len(calm))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.deliveries import count_deliveries
@@ -25,12 +24,12 @@ def wanted_pods(objects: Objects) -> int:
 
 
 def test_the_queue_wakes_pods_and_lets_them_sleep_again_without_cutting_a_window_short(
-    namespace: Objects, gateway: Gateway, cluster: Cluster, tmp_path: Path
+    namespace: Objects, gateway: Gateway, cluster: Cluster
 ) -> None:
     namespace.server("scaled", SCALED)
     assert "work in the queue" in namespace.wait_reason("scaled", "Ready", "ScaledToZero")
     namespace.wait("The gateway knows the model", lambda: gateway.knows("first"))
-    before = count_deliveries(cluster, "first", tmp_path)
+    before = count_deliveries(cluster, "first")
 
     with ThreadPoolExecutor(JOBS) as clients:
         jobs = [clients.submit(gateway.transcribe, model="first", number=number, limit_s=180) for number in range(JOBS)]
@@ -43,4 +42,4 @@ def test_the_queue_wakes_pods_and_lets_them_sleep_again_without_cutting_a_window
     namespace.wait(
         "The pods go", lambda: not [kind for kind, _ in namespace.children("scaled") if kind == "Pod"], limit_s=180
     )
-    assert count_deliveries(cluster, "first", tmp_path) - before == JOBS, "A window was handed out twice."
+    assert count_deliveries(cluster, "first") - before == JOBS, "A window was handed out twice."

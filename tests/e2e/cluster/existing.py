@@ -9,7 +9,7 @@ from rich.console import Console
 
 from . import paths
 from .cluster import program
-from .commands import run
+from .commands import Argument, run
 from .errors import ClusterError, CommandFailed
 
 
@@ -38,6 +38,11 @@ class ContextProvider:
         raise ClusterError(
             f"{archive.name} cannot be put into {self.context}, which was not made here. "
             "Push the images to a registry that it pulls from."
+        )
+
+    def inside(self, *command: Argument) -> list[Argument]:
+        raise ClusterError(
+            f"Nothing can be run on the nodes of {self.context}, which was not made here. Use the provider kind or node."
         )
 
     def logs(self) -> dict[str, Path]:

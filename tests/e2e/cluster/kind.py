@@ -48,6 +48,9 @@ class KindProvider:
         kind = _program(Console(stderr=True))
         run([kind, "load", "image-archive", archive, "--name", CLUSTER_NAME], limit_s=_LOAD_LIMIT_S)
 
+    def inside(self, *command: Argument) -> list[Argument]:
+        return ["docker", "exec", f"{CLUSTER_NAME}-worker", *command]
+
     def logs(self) -> dict[str, Path]:
         return {}
 

@@ -88,6 +88,9 @@ class NodeProvider:
     def load_image(self, archive: Path) -> None:
         _import(archive)
 
+    def inside(self, *command: Argument) -> list[Argument]:
+        return in_node(*command)
+
     def logs(self) -> dict[str, Path]:
         return {path.name: path for path in sorted(_LOG.glob("*.log"))}
 
