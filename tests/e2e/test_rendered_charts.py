@@ -279,6 +279,21 @@ def test_three_nats_servers_know_each_other(helm):
         assert given[f"ROUTE_{index}"] == f"nats://routes:$(ROUTES_PASSWORD)@{host}:6222"
 
 
+def test_three_nats_servers_are_configured_as_they_were_tried(helm):
+    """In tests/test_three_nats_servers.py, where there is no Helm."""
+
+    def essence(manifests):
+        found = {each["kind"]: each for each in manifests if each["metadata"]["name"].endswith("-nats")}
+        (container,) = found["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+        return found["ConfigMap"]["data"], container["env"], container["args"]
+
+    tried = yaml.safe_load_all((paths.CHECKOUT / "tests" / "rendered" / "three-nats-servers.yaml").read_text())
+    assert essence(rendered(helm, {"nats": {"replicas": 3}})) == essence(tried), (
+        "Run: helm template speech charts/whisperfleet --namespace platform --set nats.replicas=3 --show-only "
+        "templates/nats/configmap.yaml --show-only templates/nats/statefulset.yaml > tests/rendered/three-nats-servers.yaml"
+    )
+
+
 def test_what_was_accepted_is_on_disk(helm):
     assert "sync_interval: always" in nats_config(helm, {})
 

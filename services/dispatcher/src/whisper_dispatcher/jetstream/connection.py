@@ -77,7 +77,7 @@ class JetStream:
     ) -> JetStream:
         """Waits for ever for the first connection, so that start order does not matter.
 
-        credentials: a file, which may be renewed meanwhile. ca_file: for servers of a private authority.
+        url: or several, with commas between. credentials: a file, which may be renewed meanwhile. ca_file: for servers of a private authority.
         """
         client = Client()
         jetstream = cls(client)
@@ -95,7 +95,7 @@ class JetStream:
         while True:
             try:
                 await client.connect(
-                    url,
+                    [each.strip() for each in url.split(",")],
                     name=name,
                     # The default gives up for good after two minutes.
                     max_reconnect_attempts=-1,
