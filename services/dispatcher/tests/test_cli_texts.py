@@ -31,6 +31,13 @@ JOB: dict[str, Any] = {
 }
 
 
+def test_help_comes_without_loading_what_the_commands_need() -> None:
+    """Half a second of imports each; who asks for --help or completes a word waits for none of them."""
+    code = "import sys, whisper_dispatcher.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"nats", "httpx", "pydantic", "fastapi", "structlog"} & set(loaded)
+
+
 def test_progress_counts_windows() -> None:
     assert progress_note(Job.model_validate(JOB)) == "1 of 3 windows"
 

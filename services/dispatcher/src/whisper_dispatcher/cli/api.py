@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whisper_dispatcher.local import running
-from whisper_dispatcher.settings import PREFIX
-from whisperfleet.client import Client, GatewayUnreachable, WhisperfleetError
-from whisperfleet.client.steps import Pause
+from whisper_dispatcher.cli.sentences import say, told
+
+if TYPE_CHECKING:
+    from whisperfleet.client import Client
+    from whisperfleet.client.steps import Pause
 
 Url = Annotated[str | None, typer.Option("--url", help="Of the gateway; else WHISPERFLEET_URL, else what runs here.")]
 Key = Annotated[str | None, typer.Option("--key", help="The API key; better in WHISPERFLEET_API_KEY.")]
 
 
+@contextmanager
+def opened(url: str | None, key: str | None, tell: Callable[[str], None] = say) -> Iterator[Client]:
+    """The gateway's client; what the gateway refuses ends the command with its sentence."""
+    from whisperfleet.client import WhisperfleetError
+
+    with told(WhisperfleetError), connect(url, key, tell) as client:
+        yield client
+
+
 def connect(url: str | None, key: str | None, tell: Callable[[str], None]) -> Client:
     """What was given, else the environment, else the `whisperfleet up` that runs here. Raises WhisperfleetError."""
+    from whisper_dispatcher.local import running
+    from whisper_dispatcher.settings import PREFIX
+    from whisperfleet.client import Client, WhisperfleetError
+
     here = running.find()
     url = url or os.environ.get(PREFIX + "URL") or (here.url if here else None)
     if not url:
@@ -35,6 +50,8 @@ def connect(url: str | None, key: str | None, tell: Callable[[str], None]) -> Cl
 
 def _tell_why(pause: Pause, tell: Callable[[str], None]) -> None:
     """A busy gateway is worth waiting for; one that is not there is somebody's to start."""
+    from whisperfleet.client import GatewayUnreachable
+
     if isinstance(pause.because, GatewayUnreachable):
         raise GatewayUnreachable(f"{pause.because} Start it with `whisperfleet up`, or correct --url.")
     tell(f"{pause.because} Trying again in {pause.delay_s:.2g} s.")

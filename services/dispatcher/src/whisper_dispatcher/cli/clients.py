@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from whisper_dispatcher import logs
 from whisper_dispatcher.cli.sentences import consoles, listing, told
 
 if TYPE_CHECKING:
@@ -80,6 +79,7 @@ def quota_text(record: ClientRecord) -> str:
 
 
 def as_admin(work: Callable[[JetStream], Awaitable[T]]) -> T:
+    from whisper_dispatcher import logs
     from whisper_dispatcher.jetstream.errors import QueueUnavailable
     from whisper_dispatcher.jobs.clients import AmbiguousClient, NoSuchClient
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from whisper_dispatcher.cli.api import Key, Url
-from whisper_dispatcher.cli.jobs import Job, moment, open_api, print_fields
-from whisper_dispatcher.cli.sentences import consoles, failed, listing, told
-from whisperfleet.client import WhisperfleetError
+from whisper_dispatcher.cli.api import Key, Url, opened
+from whisper_dispatcher.cli.jobs import Job, moment, print_fields
+from whisper_dispatcher.cli.sentences import consoles, failed, listing
 
 MAX_LETTERS = 1000
 
@@ -17,7 +16,7 @@ app = typer.Typer(help="Jobs that failed for good; an operator's key sees those 
 @app.command("list")
 def show_all(url: Url = None, key: Key = None) -> None:
     """List the dead letters."""
-    with told(WhisperfleetError), open_api(url, key) as client:
+    with opened(url, key) as client:
         letters = client.dead_letters(limit=MAX_LETTERS)
     table = listing("job", "client", "file", "reason", "attempts", "failed (UTC)")
     for letter in letters:
@@ -30,7 +29,7 @@ def show_all(url: Url = None, key: Key = None) -> None:
 @app.command("show")
 def show(job: Job, url: Url = None, key: Key = None) -> None:
     """Show why one job failed."""
-    with told(WhisperfleetError), open_api(url, key) as client:
+    with opened(url, key) as client:
         letters = client.dead_letters(limit=MAX_LETTERS)
     letter = next((letter for letter in letters if letter.job == job), None)
     if letter is None:
@@ -42,6 +41,6 @@ def show(job: Job, url: Url = None, key: Key = None) -> None:
 @app.command("requeue")
 def requeue(job: Job, url: Url = None, key: Key = None) -> None:
     """Try a job again; the windows that succeeded are kept."""
-    with told(WhisperfleetError), open_api(url, key) as client:
+    with opened(url, key) as client:
         client.requeue(job)
     typer.echo(f"Job {job} is queued again.")

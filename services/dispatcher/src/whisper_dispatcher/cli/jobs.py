@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from whisper_dispatcher.cli.api import Key, Url, connect
-from whisper_dispatcher.cli.sentences import consoles, failed, listing, say, told
+from whisper_dispatcher.cli.api import Key, Url, opened
+from whisper_dispatcher.cli.sentences import consoles, failed, listing
 from whisper_dispatcher.cli.transcribe import Format, readable
-from whisperfleet.client import Client, WhisperfleetError
-from whisperfleet.client import Job as JobView
+
+if TYPE_CHECKING:
+    from whisperfleet.client import Job as JobView
 
 app = typer.Typer(help="Jobs of this API key.", no_args_is_help=True)
 
 Job = Annotated[str, typer.Argument(help="The job's id.")]
-
-
-def open_api(url: str | None, key: str | None) -> Client:
-    return connect(url, key, say)
 
 
 @app.command("list")
@@ -30,7 +27,7 @@ def show_all(
     key: Key = None,
 ) -> None:
     """List jobs, newest first."""
-    with told(WhisperfleetError), open_api(url, key) as client:
+    with opened(url, key) as client:
         jobs = client.jobs(limit=limit).data
     table = listing("job", "state", "file", "created (UTC)", "windows")
     for job in jobs:
@@ -41,7 +38,7 @@ def show_all(
 @app.command("show")
 def show(job: Job, url: Url = None, key: Key = None) -> None:
     """Show one job."""
-    with told(WhisperfleetError), open_api(url, key) as client:
+    with opened(url, key) as client:
         found = client.job(job)
     print_fields(job_fields(found))
 
@@ -54,7 +51,7 @@ def result(
     key: Key = None,
 ) -> None:
     """Print the transcript of a completed job."""
-    with told(WhisperfleetError), open_api(url, key) as client:
+    with opened(url, key) as client:
         text = client.result(job, format.value)
     typer.echo(readable(text, is_terminal=consoles()[0].is_terminal))
 
@@ -62,7 +59,7 @@ def result(
 @app.command("cancel")
 def cancel(job: Job, url: Url = None, key: Key = None) -> None:
     """Stop a job; a running window is broken off."""
-    with told(WhisperfleetError), open_api(url, key) as client:
+    with opened(url, key) as client:
         before = client.job(job)
         if before.is_final:
             raise failed(f"Job {job} is {before.state} already; there is nothing to cancel.")

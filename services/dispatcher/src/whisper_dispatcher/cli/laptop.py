@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from whisper_dispatcher import logs
 from whisper_dispatcher.cli.sentences import consoles, told
 
 
@@ -29,7 +28,7 @@ def up(
     from whisper_dispatcher.local.up import UpOptions
     from whisper_dispatcher.local.up import up as run
 
-    logs.configure("up", as_json=False)
+    _log_as("up")
     with told(*_start_failures()):
         raise typer.Exit(run(UpOptions(model, servers, data, port, ready_file, bot), consoles()[1]))
 
@@ -38,7 +37,7 @@ def demo() -> None:
     """Transcribe the sample recordings through the whole pipeline and show the texts."""
     from whisper_dispatcher.local.demo import demo as run
 
-    logs.configure("demo", as_json=False)
+    _log_as("demo")
     with told(*_start_failures()):
         raise typer.Exit(run(consoles()[0]))
 
@@ -59,10 +58,16 @@ def doctor(
     from whisper_dispatcher.local.doctor import cluster_doctor
     from whisper_dispatcher.local.doctor import doctor as run
 
-    logs.configure("doctor", as_json=False)
+    _log_as("doctor")
     console = consoles()[0]
     with told():
         raise typer.Exit(cluster_doctor(console, context) if context else run(console))
+
+
+def _log_as(process: str) -> None:
+    from whisper_dispatcher import logs
+
+    logs.configure(process, as_json=False)
 
 
 def _start_failures() -> tuple[type[Exception], ...]:

@@ -7,15 +7,17 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from whisper_dispatcher.cli.api import Key, Url, connect
-from whisper_dispatcher.cli.sentences import consoles, failed, say, told
-from whisperfleet.client import Client, Job, Options, WhisperfleetError
+from whisper_dispatcher.cli.api import Key, Url, opened
+from whisper_dispatcher.cli.sentences import consoles, failed, say
+
+if TYPE_CHECKING:
+    from whisperfleet.client import Client, Job, Options
 
 POLL_S = 0.3
 SLOWEST_POLL_S = 2.0
@@ -54,12 +56,12 @@ def transcribe(
     out, err = consoles()
     # On a terminal lines go above the bars.
     tell = err.print if err.is_terminal else say
-    options = Options(words=format is Format.verbose_json)
+    options: Options = {"words": format is Format.verbose_json}
     if language:
         options["language"] = language
     if model:
         options["model"] = model
-    with told(WhisperfleetError), connect(url, key, tell) as client:
+    with opened(url, key, tell) as client:
         uploads = _run(client, files, options, format, err)
     _print(uploads, out)
     problems = [f"{upload.path}: {upload.problem}" for upload in uploads if upload.problem]
@@ -85,6 +87,8 @@ def _run(client: Client, files: list[Path], options: Options, format_: Format, e
 
 
 def _submit(client: Client, upload: Upload, options: Options, progress: Progress) -> None:
+    from whisperfleet.client import WhisperfleetError
+
     progress.update(upload.bar, total=upload.path.stat().st_size, note="is sent")
     try:
         upload.job = client.submit(upload.path, on_sent=lambda size: progress.advance(upload.bar, size), **options).id
