@@ -103,7 +103,7 @@ def samples() -> Iterator[Sample]:
     yield Sample("video.mp4", ("stop the music", "go left please"), "aac", 44_100, bit_rate=48_000, picture=True)
     yield Sample("silent-video.mp4", (), "aac", picture=True)
     # Several windows, with pauses to cut at.
-    yield Sample("minutes.mp3", talk(100, seed=1), "libmp3lame", 22_050, bit_rate=40_000, pauses_s=(0.4, 1.2))
+    yield Sample("minutes.mp3", talk(60, seed=1), "libmp3lame", 22_050, bit_rate=40_000, pauses_s=(0.8, 1.5))
     # Many windows.
     yield Sample("ten-minutes.ogg", talk(282, seed=3), "libopus", 48_000, bit_rate=24_000, pauses_s=(0.4, 1.2))
 

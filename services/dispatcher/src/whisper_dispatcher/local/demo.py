@@ -69,12 +69,10 @@ async def _transcribe_all(pipeline: Pipeline, samples: list[Sample], console: Co
         async with run_pipeline(pipeline, stops):
             if stops.drain.is_set():
                 return None
-            outcomes = []
             key = {"X-API-Key": pipeline.queue.api_key}
             async with httpx.AsyncClient(base_url=pipeline.url, headers=key, timeout=REQUEST_TIMEOUT_S) as http:
-                for sample in samples:
-                    status.update(f"Transcribing {sample.path.name}")
-                    outcomes.append(await _transcribe(http, sample))
+                status.update(f"Transcribing {len(samples)} recordings at once")
+                outcomes = await asyncio.gather(*(_transcribe(http, sample) for sample in samples))
             status.update("Stopping")
             return outcomes
 
