@@ -1,4 +1,4 @@
-"""The bot's strict fake of Telegram, run inside the cluster beside `fake_telegram.py` with what the bot's image has.
+"""The bot's strict fake of Telegram, run inside the cluster beside its three files with what the bot's image has.
 
 The Bot API is at port 8081. At port 8082 a person writes and looks: `POST /chats/N/notes` says the body as a voice note
 and answers its id, `GET /chats/N` lists what the bot shows in the chat.

@@ -21,7 +21,7 @@ from whisper_models.bundled import sample_path
 
 SCRIPTS = (
     Path(__file__).with_name("telegram_script.py"),
-    paths.CHECKOUT / "services" / "bot" / "tests" / "fake_telegram.py",
+    *(paths.CHECKOUT / "services" / "bot" / "tests" / f"fake_{part}.py" for part in ("telegram", "bot_api", "chats")),
 )
 API_PORT = 8081
 PERSON_PORT = 8082

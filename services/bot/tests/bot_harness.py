@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
-from fake_telegram import FakeTelegram, Shown
+from fake_chats import Shown
+from fake_telegram import FakeTelegram
 
 TOKEN = "4242:AAF-secret_of_the_bot"
 START_S = 110.0

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from bot_harness import TOKEN, Fleet, children, is_status
-from fake_telegram import FakeTelegram, Fault, Shown
+from fake_chats import Shown
+from fake_telegram import FakeTelegram, Fault
 
 from whisper_bot.answers import split
 from whisper_models.bundled import sample_path

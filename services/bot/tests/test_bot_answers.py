@@ -66,6 +66,7 @@ def test_messages_come_only_where_they_are_wanted_and_are_few() -> None:
     wanted = answers(note("messages"), LONG, "")
     assert len(wanted) == 4
     assert " ".join(part.text for part in wanted if isinstance(part, TextAnswer)).split() == LONG.split()
+    assert [len(part.buttons) for part in wanted] == [0, 0, 0, 2]
     (too_many,) = answers(note("messages"), LONG * 5, "")
     assert isinstance(too_many, FileAnswer)
 

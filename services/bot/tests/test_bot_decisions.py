@@ -36,6 +36,12 @@ def update(chat: dict[str, Any] = PRIVATE, **content: Any) -> Update:
     return Update.model_validate({"update_id": 1, "message": message})
 
 
+def tapped(data: str) -> Update:
+    under = {"message_id": 9, "chat": PRIVATE}
+    query = {"id": "1", "from": ANN, "message": under, "data": data}
+    return Update.model_validate({"update_id": 1, "callback_query": query})
+
+
 def decided(of: Update, chat: ChatSettings | None = None, **changes: Any) -> Any:
     return decide(of, Situation(chat or ChatSettings(), settings(**changes), "scribe_bot"))
 
@@ -154,6 +160,8 @@ def test_who_is_not_allowed_hears_the_id_to_ask_for() -> None:
     assert decided(update(GROUP, text="/help"), bot_allowed="1,2") == Say("not_allowed", {"id": -5})
     assert decided(update(GROUP, **VOICE), bot_allowed="1,2") is None
     assert isinstance(decided(update(**VOICE), bot_allowed="5"), Transcribe)
+    assert decided(tapped("srt:3"), bot_allowed="1,2") == Say("not_allowed", {"id": 5})
+    assert decided(tapped("retry:3"), bot_allowed="5") == Retry("5.3")
     assert isinstance(decided(update(GROUP, text="/silent"), bot_allowed="-5"), Change)
 
 
@@ -169,9 +177,7 @@ def test_who_is_not_allowed_hears_the_id_to_ask_for() -> None:
     ],
 )
 def test_a_tap_names_its_recording(data: str, intent: Any) -> None:
-    under = {"message_id": 9, "chat": PRIVATE}
-    tap = {"update_id": 1, "callback_query": {"id": "1", "from": ANN, "message": under, "data": data}}
-    assert decided(Update.model_validate(tap)) == intent
+    assert decided(tapped(data)) == intent
 
 
 def test_a_group_that_becomes_a_supergroup_moves() -> None:
@@ -210,7 +216,9 @@ def test_a_local_server_takes_larger_files() -> None:
 
 
 def test_of_an_update_only_what_is_needed_is_stored() -> None:
-    stored = update(text="my secret", caption="more of it", **VOICE).encode()
+    sent = update(text="my secret", caption="more of it", **VOICE, **document("", "Call with Ann.OPUS"))
+    stored = sent.encode()
     assert b"secret" not in stored and b"Ann" not in stored and b"more" not in stored
     again = Update.model_validate_json(stored)
-    assert again == update(**VOICE)
+    assert again == sent
+    assert again.message and again.message.document and again.message.document.suffix == ".opus"

@@ -110,7 +110,7 @@ def answers(note: Note, text: str, srt: str) -> list[TextAnswer | FileAnswer]:
         return [file_answer(srt, "srt", (txt_button,), text)]
     parts = split(text)
     if note.answer_format == "messages" and len(parts) <= MAX_PARTS:
-        return [TextAnswer(part) for part in parts]
+        return [*(TextAnswer(part) for part in parts[:-1]), TextAnswer(parts[-1], buttons=(srt_button, txt_button))]
     if note.answer_format == "txt" or len(parts) > 1:
         return [file_answer(text, "txt", (srt_button,), text)]
     return [text_answer(parts[0], (srt_button, txt_button))]

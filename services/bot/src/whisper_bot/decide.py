@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import get_args
 
-from whisper_bot.records import AnswerFormat, ChatSettings, File, Note, Post, Tap, Update
+from whisper_bot.records import AnswerFormat, Chat, ChatSettings, File, Note, Person, Post, Tap, Update
 from whisper_bot.records import note_key as key_of
 from whisper_bot.sentences import language_for
 from whisper_bot.settings import MIB, BotSettings
@@ -83,7 +82,7 @@ class Situation:
 def decide(update: Update, situation: Situation) -> Intent | None:
     """None: it is not for us."""
     if update.callback_query:
-        return _decide_tap(update.callback_query)
+        return _decide_tap(update.callback_query, situation.settings)
     if member := update.my_chat_member:
         has_joined = member.new_chat_member.status in ("member", "administrator")
         was_out = member.old_chat_member.status in ("left", "kicked")
@@ -95,17 +94,19 @@ def decide(update: Update, situation: Situation) -> Intent | None:
         return Move(post.migrate_to_chat_id)
     if not _is_addressed(post, situation):
         return None
-    if not _is_allowed(post, situation.settings):
+    if not _is_allowed(post.chat, post.from_, situation.settings):
         return Say("not_allowed", {"id": post.from_.id if post.chat.is_private and post.from_ else post.chat.id})
     if post.text:
         return _decide_command(post, situation, update.update_id)
     return _decide_content(post, situation)
 
 
-def _decide_tap(tap: Tap) -> Intent | None:
+def _decide_tap(tap: Tap, settings: BotSettings) -> Intent | None:
     action, _, message_id = tap.data.partition(":")
     if tap.message is None or not message_id.isdecimal():
         return None
+    if not _is_allowed(tap.message.chat, tap.from_, settings):
+        return Say("not_allowed", {"id": tap.from_.id})
     key = key_of(tap.message.chat.id, int(message_id))
     if action == "retry":
         return Retry(key)
@@ -118,8 +119,8 @@ def _is_addressed(post: Post, situation: Situation) -> bool:
     return post.chat.is_private or (situation.chat.automatic and recording_of(post) is not None)
 
 
-def _is_allowed(post: Post, settings: BotSettings) -> bool:
-    ids = {post.chat.id} | ({post.from_.id} if post.from_ else set())
+def _is_allowed(chat: Chat, person: Person | None, settings: BotSettings) -> bool:
+    ids = {chat.id} | ({person.id} if person else set())
     return not settings.bot_allowed or bool(ids & settings.bot_allowed)
 
 
@@ -143,8 +144,7 @@ def recording_of(post: Post) -> File | None:
 
 
 def _has_sound(document: File) -> bool:
-    suffix = PurePath(document.file_name).suffix.lower()
-    return document.mime_type.startswith(SOUND_TYPES) or suffix in SOUND_SUFFIXES
+    return document.mime_type.startswith(SOUND_TYPES) or document.suffix in SOUND_SUFFIXES
 
 
 def _note(asking: Post, recording: Post, file: File, chat: ChatSettings) -> Note:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from whisper_contracts.messages import Message
 
 AnswerFormat = Literal["text", "messages", "txt", "srt"]
+MAX_SUFFIX_CHARACTERS = 10
 Outcome = Literal["answered", "failed", "unreachable"]
 
 
@@ -38,10 +39,17 @@ class File(_Read):
     """A voice, audio, video, video note, document or animation, as far as the bot cares."""
 
     file_id: str
-    file_name: str = ""
+    suffix: str = Field(default="", alias="file_name")
+    """Of its name, which is not kept: `.opus`."""
     mime_type: str = ""
     file_size: int = 0
     duration: float = 0.0
+
+    @field_validator("suffix", mode="before")
+    @classmethod
+    def _only_suffix(cls, name: Any) -> Any:
+        _, dot, suffix = str(name).rpartition(".")
+        return (dot + suffix.lower())[:MAX_SUFFIX_CHARACTERS] if dot else ""
 
 
 class Post(_Read):
