@@ -8,8 +8,6 @@ from bench.operator import api
 from bench.operator.__main__ import MEASUREMENTS, chosen
 from bench.operator.observer import Observer
 
-from whisper_operator.resources import CHILDREN
-
 METRICS = """
 # HELP apiserver_request_total Counter of apiserver requests
 apiserver_request_total{code="201",resource="services",subresource="",verb="APPLY"} 3
@@ -48,10 +46,10 @@ class Cluster:
     """Lists nothing, and then tells of one child after another."""
 
     def __init__(self):
-        self.events = {api.path_of(resource): asyncio.Queue() for resource in CHILDREN}
+        self.events = {api.path_of(resource): asyncio.Queue() for resource in api.KINDS}
 
     async def send(self, method, path):
-        return {"metadata": {"resourceVersion": "1"}}
+        return {"metadata": {"resourceVersion": "1"}, "items": []}
 
     async def watch(self, path, version):
         while True:
@@ -72,7 +70,7 @@ async def watched():
 
 async def test_a_server_is_complete_with_the_last_kind_of_child(watched):
     cluster, observer = watched
-    *most, last = CHILDREN
+    *most, last = api.KINDS
     for resource in most:
         cluster.tell(resource, "u-1")
     await observer.seen(most[-1].kind, "demo", lambda *_: True, limit_s=5)
@@ -80,7 +78,7 @@ async def test_a_server_is_complete_with_the_last_kind_of_child(watched):
     cluster.tell(last, "u-1")
     seen_s = await observer.seen(last.kind, "demo", lambda *_: True, limit_s=5)
     assert observer.complete_s == {"demo": seen_s}
-    assert set(observer.children_of("demo")) == {resource.kind for resource in CHILDREN}
+    assert set(observer.children_of("demo")) == {resource.kind for resource in api.KINDS}
 
 
 async def test_what_is_awaited_is_the_first_event_for_which_it_holds(watched):
@@ -89,7 +87,7 @@ async def test_what_is_awaited_is_the_first_event_for_which_it_holds(watched):
         observer.seen("Service", "demo", lambda type_, child: child["metadata"]["uid"] == "u-2", limit_s=5)
     )
     await asyncio.sleep(0)
-    service = next(resource for resource in CHILDREN if resource.kind == "Service")
+    service = next(resource for resource in api.KINDS if resource.kind == "Service")
     for uid, type_ in (("u-1", "ADDED"), ("u-1", "DELETED"), ("u-2", "ADDED")):
         cluster.tell(service, uid, type_)
     await awaited

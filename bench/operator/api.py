@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-from whisper_operator.resources import CHILDREN, WHISPER_CLIENTS, WHISPER_SERVERS, Resource
+from whisper_operator.resources import CHILDREN, REVISIONS, WHISPER_CLIENTS, WHISPER_SERVERS, Resource
 
 Manifest = dict[str, Any]
 Request = tuple[str, str, str]
@@ -27,6 +27,8 @@ LIMITS = aiohttp.ClientTimeout(total=30)
 MERGE = "application/merge-patch+json"
 CRDS = Path("manifests/crds")
 NAMESPACE = "bench-operator"
+KINDS = tuple(resource for resource in CHILDREN if resource != REVISIONS)
+"""Of a server's children, those that it has before a pod was ready."""
 _SERVED_LIMIT_S = 30.0
 _CRD_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -64,10 +66,14 @@ class Api:
         async with self._session.get(
             f"{self._url}{path}?watch=1&resourceVersion={version}&timeoutSeconds=3600", timeout=limits
         ) as response:
+            if response.status >= 400:
+                raise RuntimeError(f"the API server answered the watch of {path} with {response.status}")
             async for chunk in response.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise RuntimeError(f"the API server ended the watch of {path}: {event['object']}")
                     yield event["type"], event["object"]
 
     async def requests(self) -> Counter[Request]:
@@ -131,7 +137,10 @@ def path_of(resource: Resource, name: str | None = None) -> str:
 
 
 @asynccontextmanager
-async def connected(url: str, tls: ssl.SSLContext) -> AsyncIterator[Api]:
+async def connected(
+    url: str, tls: ssl.SSLContext | bool, headers: Mapping[str, str] | None = None
+) -> AsyncIterator[Api]:
     connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls)
-    async with aiohttp.ClientSession(connector=connector, headers={"User-Agent": "whisperfleet-bench"}) as session:
+    own = {"User-Agent": "whisperfleet-bench"}
+    async with aiohttp.ClientSession(connector=connector, headers=own | dict(headers or {})) as session:
         yield Api(url, session)

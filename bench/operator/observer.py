@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.operator.api import Api, Manifest, path_of
+import aiohttp
+
+from bench.operator.api import KINDS, Api, Manifest, path_of
 from whisper_operator.naming import controller
-from whisper_operator.resources import CHILDREN, Resource
+from whisper_operator.resources import Resource
+
+AGAIN_S = 0.2
 
 Holds = Callable[[str, Manifest], bool]
 """Of an event's type and object."""
@@ -36,10 +41,10 @@ class Observer:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Observer:
-        for resource in CHILDREN:
-            listed = await self._api.send("GET", path_of(resource))
-            version = listed["metadata"]["resourceVersion"]
-            self._tasks.append(asyncio.create_task(self._watch(resource, version)))
+        for resource in KINDS:
+            listed = asyncio.Event()
+            self._tasks.append(asyncio.create_task(self._watch(resource, listed)))
+            await listed.wait()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -60,9 +65,19 @@ class Observer:
         finally:
             del self._awaited[kind, name]
 
-    async def _watch(self, resource: Resource, version: str) -> None:
-        async for type_, child in self._api.watch(path_of(resource), version):
-            self._note(resource.kind, type_, child, time.monotonic())
+    async def _watch(self, resource: Resource, listed: asyncio.Event) -> None:
+        while True:
+            try:
+                found = await self._api.send("GET", path_of(resource))
+                for child in found["items"]:
+                    self._note(resource.kind, "ADDED", child, time.monotonic())
+                listed.set()
+                async for type_, child in self._api.watch(path_of(resource), found["metadata"]["resourceVersion"]):
+                    self._note(resource.kind, type_, child, time.monotonic())
+            # An API server that has just started refuses or ends a watch now and then.
+            except (RuntimeError, aiohttp.ClientError) as error:
+                sys.stderr.write(f"watching {resource.plural} again: {error}\n")
+            await asyncio.sleep(AGAIN_S)
 
     def _note(self, kind: str, type_: str, child: Manifest, now_s: float) -> None:
         key = (kind, child["metadata"]["name"])
@@ -76,7 +91,7 @@ class Observer:
         if (server := _owner(child)) is not None and server not in self.complete_s:
             kinds = self._kinds[server]
             kinds.add(kind)
-            if len(kinds) == len(CHILDREN):
+            if len(kinds) == len(KINDS):
                 self.complete_s[server] = now_s
 
 

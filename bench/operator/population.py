@@ -13,12 +13,12 @@ from typing import Any
 
 from bench.figures import Goal, Measured, at_most, percentile, reported
 from bench.operator import control_plane, operator_process
-from bench.operator.api import Api, Manifest, applied, connected, path_of, written
+from bench.operator.api import KINDS, Api, Manifest, applied, connected, path_of, written
 from bench.operator.control_plane import ControlPlane
 from bench.operator.observer import Observer
 from bench.operator.operator_process import OperatorProcess
 from whisper_operator.crd.definition import API_VERSION, WHISPER_SERVER
-from whisper_operator.resources import BY_KIND, CHILDREN, WHISPER_SERVERS
+from whisper_operator.resources import BY_KIND, WHISPER_SERVERS
 
 LIMITS = {
     "create_to_children_p95_s": 0.15,
@@ -95,7 +95,7 @@ class _Run:
         if "writes_at_rest" in wanted:
             await self._rest()
         self._values["rss_mib"] = self._operator.note_memory()
-        made = self._all * len(CHILDREN) + self._healed
+        made = self._all * len(KINDS) + self._healed
         self._values["children_rebuilt"] = applied(await self._api.requests()) - made
         return self._values, self._details | {"load_average": os.getloadavg()[0]}
 
@@ -138,8 +138,8 @@ class _Run:
 
     async def _heal(self) -> None:
         await self._quiet()
-        deleted: dict[str, list[float]] = {resource.kind: [] for resource in CHILDREN}
-        edited: dict[str, list[float]] = {resource.kind: [] for resource in CHILDREN}
+        deleted: dict[str, list[float]] = {resource.kind: [] for resource in KINDS}
+        edited: dict[str, list[float]] = {resource.kind: [] for resource in KINDS}
         for index, kind in itertools.product(range(HEALED_SERVERS), deleted):
             server = _name(index * self._servers // HEALED_SERVERS)
             edited[kind].append(await self._time_edit(self._observer.children_of(server)[kind], kind))
