@@ -35,7 +35,8 @@ def first_difference(wanted: Manifest, live: Manifest) -> str | None:
 
 
 def _differences(wanted: Any, live: Any, path: str) -> Iterator[str]:
-    if _is_absent(wanted) and _is_absent(live):
+    # Most parts are the very same, and one comparison of them is faster than a walk.
+    if wanted == live or (_is_absent(wanted) and _is_absent(live)):
         return
     if isinstance(wanted, dict) and isinstance(live, dict):
         for name, value in wanted.items():
@@ -75,7 +76,8 @@ def _is_absent(value: Any) -> bool:
 
 
 def _same_scalar(wanted: Any, live: Any, path: str) -> bool:
-    if wanted == live or not any(part in path for part in QUANTITIES):
-        return bool(wanted == live)
+    """Of two that are not equal."""
+    if not any(part in path for part in QUANTITIES):
+        return False
     # The API server writes quantities its own way: 0.5 as 500m, 1024Mi as 1Gi.
     return is_quantity(wanted) and is_quantity(live) and parse_quantity(wanted) == parse_quantity(live)
