@@ -120,8 +120,8 @@ class QueueKeeper:
                     load = await queue.load(name)
                 except QueueUnavailable:
                     continue  # the other loop says so
-                self._tell_load(name, load)
                 await self._scale_all(name, load)
+                self._tell_load(name, load)
 
     def _tell_load(self, name: str, load: Load) -> None:
         now_s = time.monotonic()
@@ -136,6 +136,9 @@ class QueueKeeper:
             body = self._servers.get(key)
             if body is None or self.uses.refusal(key):
                 continue
+            if not body["spec"].get("autoscaling"):
+                self._needs.pop(key, None)
+                continue  # reading all that are not scaled would be most of an operator's work at rest
             try:
                 await self._scale(key, parse_server(body), load)
             except (InvalidSpec, ApiError, Unreachable) as error:
