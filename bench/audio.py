@@ -29,9 +29,11 @@ def speech(duration_s: float) -> Samples:
     return np.resize(spoken, int(duration_s * SAMPLE_RATE_HZ))
 
 
-def note_wav() -> bytes:
-    """3 s of 16 kHz mono PCM: whisper-server reads it as it is."""
-    return wav(speech(NOTE_S).tobytes())
+def note_wav(number: int = 0) -> bytes:
+    """3 s of 16 kHz mono PCM: whisper-server reads it as it is. number: equal recordings may become one job."""
+    samples = speech(NOTE_S).copy()
+    samples[-1] = number
+    return wav(samples.tobytes())
 
 
 def note_opus() -> bytes:

@@ -10,13 +10,16 @@ from functools import partial
 from pathlib import Path
 
 from bench import report
-from bench.operator import population
+from bench.operator import installed, population
 from bench.report import Measurement
 
 REPORT = Path("build/bench-operator.json")
-MEASUREMENTS = tuple(
-    Measurement(f"servers_{servers}", population.goals(prefix), partial(population.measure, servers, prefix))
-    for servers, prefix in ((500, ""), (2000, "servers_2000_"))
+MEASUREMENTS = (
+    *(
+        Measurement(f"servers_{servers}", population.goals(prefix), partial(population.measure, servers, prefix))
+        for servers, prefix in ((500, ""), (2000, "servers_2000_"))
+    ),
+    Measurement("installed", installed.GOALS, installed.measure),
 )
 
 
