@@ -37,6 +37,14 @@ def test_a_fault_is_one_warning_with_the_sentence_of_the_condition():
     assert happenings(SERVING, BROKEN) == [Happening("CrashLoop", "About CrashLoop.", is_warning=True)]
 
 
+def test_a_template_that_gives_way_to_the_last_good_one_is_a_warning_of_its_own():
+    failed = conditions(Ready=(True, "Serving"), Degraded=(True, "GoldenClipFailed"))
+    rolling = [*failed, *conditions(Progressing=(True, "RollingOut"))]
+    back = [*failed, *conditions(Progressing=(False, "RolledBack"))]
+    assert told(rolling, back) == [("RolledBack", True)]
+    assert told(back, back) == []
+
+
 def test_a_fault_beside_pods_that_serve_on_is_a_warning():
     stuck = conditions(Ready=(True, "Serving"), Degraded=(True, "ProgressDeadlineExceeded"))
     assert told(SERVING, stuck) == [("ProgressDeadlineExceeded", True)]

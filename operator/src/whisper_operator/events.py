@@ -19,6 +19,7 @@ log = structlog.get_logger()
 MAX_MESSAGE_LENGTH = 1024
 TOLD_AGAIN_AFTER_S = 600.0
 """A pod that crashes again and again is news once."""
+ROLLED_BACK = "RolledBack"
 _INTENDED = frozenset({"Suspended", "ScaledToZero"})
 
 
@@ -43,6 +44,9 @@ def happenings(previous: Sequence[Manifest], conditions: Sequence[Manifest]) -> 
     slow = accelerated and accelerated["status"] == "False" and _is_news("Accelerated", before, after)
     if accelerated and slow and accelerated["reason"] not in {each.reason for each in found}:
         found.append(Happening(accelerated["reason"], accelerated["message"], is_warning=True))
+    progressing = after.get("Progressing")
+    if progressing and progressing["reason"] == ROLLED_BACK and _is_news("Progressing", before, after):
+        found.append(Happening(ROLLED_BACK, progressing["message"], is_warning=True))
     told = {each.reason for each in found}
     is_degraded = degraded and degraded["status"] == "True" and _is_news("Degraded", before, after)
     if degraded and is_degraded and degraded["reason"] not in told:

@@ -7,6 +7,7 @@ from typing import Any
 
 from whisper_operator.backends import Backend
 from whisper_operator.children.worker_pod import queue_name, resource_name
+from whisper_operator.events import ROLLED_BACK
 from whisper_operator.naming import selector_labels
 from whisper_operator.observed import Observed
 from whisper_operator.problems import Problem, Wish, container_problem, scheduling_problem
@@ -228,7 +229,7 @@ def _progressing(view: View, cached: Claimed) -> Claimed:
             "Progressing", True, "RollingOut", f"{view.updated} of {view.wanted} pods are new, {view.ready} ready."
         )
     if view.refusal:
-        return Claimed("Progressing", False, "RolledBack", _rolled_back(view, view.refusal))
+        return Claimed("Progressing", False, ROLLED_BACK, _rolled_back(view, view.refusal))
     return Claimed("Progressing", False, "Settled", "Every pod is as it is wanted.")
 
 
