@@ -20,6 +20,7 @@ MAX_MESSAGE_LENGTH = 1024
 TOLD_AGAIN_AFTER_S = 600.0
 """A pod that crashes again and again is news once."""
 ROLLED_BACK = "RolledBack"
+_FAULTS = {"Degraded": "True", "Accelerated": "False", "Progressing": "False"}
 _INTENDED = frozenset({"Suspended", "ScaledToZero"})
 
 
@@ -33,25 +34,24 @@ class Happening:
 def happenings(previous: Sequence[Manifest], conditions: Sequence[Manifest]) -> list[Happening]:
     """What is told of a change from the previous conditions; nothing where only messages differ."""
     before, after = _by_type(previous), _by_type(conditions)
-    ready, degraded = after.get("Ready"), after.get("Degraded")
+    news = {type_: condition for type_, condition in after.items() if _is_news(type_, before, after)}
     found: list[Happening] = []
-    cached = after.get("ModelCached") or after.get("Cached")
-    if cached and _is_news(cached["type"], before, after) and cached["status"] == "True":
+    cached, ready = news.get("ModelCached") or news.get("Cached"), news.get("Ready")
+    if cached and cached["status"] == "True":
         found.append(Happening("ModelCached", cached["message"]))
-    if ready and _is_news("Ready", before, after):
-        found.append(Happening(ready["reason"], ready["message"], _is_bad(before.get("Ready"), ready, degraded)))
-    accelerated = after.get("Accelerated")
-    slow = accelerated and accelerated["status"] == "False" and _is_news("Accelerated", before, after)
-    if accelerated and slow and accelerated["reason"] not in {each.reason for each in found}:
-        found.append(Happening(accelerated["reason"], accelerated["message"], is_warning=True))
-    progressing = after.get("Progressing")
-    if progressing and progressing["reason"] == ROLLED_BACK and _is_news("Progressing", before, after):
-        found.append(Happening(ROLLED_BACK, progressing["message"], is_warning=True))
-    told = {each.reason for each in found}
-    is_degraded = degraded and degraded["status"] == "True" and _is_news("Degraded", before, after)
-    if degraded and is_degraded and degraded["reason"] not in told:
-        found.append(Happening(degraded["reason"], degraded["message"], is_warning=True))
+    if ready:
+        bad = _is_bad(before.get("Ready"), ready, after.get("Degraded"))
+        found.append(Happening(ready["reason"], ready["message"], bad))
+    for fault in filter(_is_fault, (news[type_] for type_ in _FAULTS if type_ in news)):
+        if fault["reason"] not in {each.reason for each in found}:
+            found.append(Happening(fault["reason"], fault["message"], is_warning=True))
     return found
+
+
+def _is_fault(condition: Manifest) -> bool:
+    if condition["type"] == "Progressing":
+        return bool(condition["reason"] == ROLLED_BACK)
+    return bool(condition["status"] == _FAULTS[condition["type"]])
 
 
 def _is_bad(before: Manifest | None, ready: Manifest, degraded: Manifest | None) -> bool:
