@@ -141,7 +141,9 @@ class QueueKeeper:
                 continue  # reading all that are not scaled would be most of an operator's work at rest
             try:
                 await self._scale(key, parse_server(body), load)
-            except (InvalidSpec, ApiError, Unreachable) as error:
+            except InvalidSpec:
+                continue  # its status says so, and need not be said every second
+            except (ApiError, Unreachable) as error:
                 log.warning("not scaled", namespace=key[0], name=key[1], error=str(error))
 
     async def _scale(self, key: ServerKey, server: Server, load: Load) -> None:
