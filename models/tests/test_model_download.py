@@ -5,6 +5,9 @@ import fcntl
 import hashlib
 import shutil
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from whisper_models.bundled import demo_model_path
 from whisper_models.catalogue import CatalogueModel
 from whisper_models.download import DownloadFailed, DownloadPolicy, DownloadReason, download_model, retry_delay_s
 
@@ -272,3 +276,37 @@ async def test_a_download_waits_while_another_process_holds_the_lock(
 def test_the_delay_doubles_up_to_half_a_minute(failures: int, longest_s: float) -> None:
     assert retry_delay_s(failures, 1.0, jitter=1.0) == longest_s
     assert retry_delay_s(failures, 1.0, jitter=0.0) == longest_s / 2
+
+
+def test_a_download_that_is_killed_goes_on_and_fetches_at_most_2_percent_again(
+    model_server: Any, tmp_path: Path
+) -> None:
+    content = demo_model_path().read_bytes()
+    half = len(content) // 2
+    model_server.body = content
+
+    def send_half(handler: BaseHTTPRequestHandler, body: bytes, _start: int) -> None:
+        handler.send_response(200)
+        handler.send_header("ETag", model_server.etag)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body[:half])
+        model_server.released.wait(60)
+
+    model_server.behaviours = [send_half]
+    sha256 = hashlib.sha256(content).hexdigest()
+    command = [sys.executable, "-c", "from whisper_models.cli import app; app()"]
+    command += ["fetch-url", model_server.url, "--file", "own.bin", "--sha256", sha256, "--dir", str(tmp_path)]
+    part = tmp_path / "own.bin.part"
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as download:
+        deadline = time.monotonic() + 60
+        while not part.exists() or part.stat().st_size < half:
+            assert time.monotonic() < deadline and download.poll() is None
+            time.sleep(0.01)
+        download.kill()
+    assert not (tmp_path / "own.bin").exists()
+    subprocess.run(command, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    assert (tmp_path / "own.bin").read_bytes() == content
+    first, resumed = model_server.ranges
+    assert first is None
+    assert int(resumed.removeprefix("bytes=").removesuffix("-")) >= half - len(content) * 0.02

@@ -70,7 +70,10 @@ def test_a_template_whose_text_is_wrong_gives_way_to_the_last_good_one():
     assert (found.refusal.reason, "instead of 'b'" in found.refusal.message) == ("GoldenClipFailed", True)
 
 
-@pytest.mark.parametrize(("reason", "gives_way"), [("cpu_fallback", True), ("server_failed", True), ("other", False)])
+@pytest.mark.parametrize(
+    ("reason", "gives_way"),
+    [("cpu_fallback", True), ("server_failed", True), ("not_a_model", True), ("other", False)],
+)
 def test_only_the_workers_own_verdict_counts_as_a_failed_trial(reason, gives_way):
     found = decided([made_from(NEW, said={"reason": reason, "error": "no"})])
     assert (found.template == OLD.content) is gives_way

@@ -30,6 +30,7 @@ WORKER_REASONS = {
     "golden_clip": "GoldenClipFailed",
     "cpu_fallback": "CPUFallback",
     "server_failed": "ServerFailed",
+    "not_a_model": "NotAModel",
 }
 """From what a worker's last log line says to those of the condition Degraded."""
 

@@ -20,7 +20,7 @@ TEMPLATE_ANNOTATION = f"{GROUP}/template"
 """Of a pod: the hash of the template that it was made from."""
 REFUSED_ANNOTATION = f"{GROUP}/refused-template"
 """Of a Deployment: the template that is not run, and why."""
-FAILED_TRIALS = frozenset({"GoldenClipFailed", "CPUFallback", "ServerFailed"})
+FAILED_TRIALS = frozenset({"GoldenClipFailed", "CPUFallback", "ServerFailed", "NotAModel"})
 """The worker's own verdicts on image, model and device."""
 
 

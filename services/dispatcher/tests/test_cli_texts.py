@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,3 +109,24 @@ def test_a_missing_file_is_refused_with_a_sentence() -> None:
     result = whisperfleet("transcribe", "no-such.ogg")
     assert result.returncode == 2
     assert "no-such.ogg" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"<html>Sign in</html>", "is not a ggml Whisper model"), (None, "There is no model file at")],
+)
+def test_up_refuses_a_file_that_is_no_model_before_it_starts_anything(
+    content: bytes | None, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    server = tmp_path / "whisper-server"
+    server.write_text(f"#!/bin/sh\ntouch {started}\n")
+    server.chmod(0o755)
+    monkeypatch.setenv("WHISPER_SERVER", str(server))
+    model = tmp_path / "other.bin"
+    if content is not None:
+        model.write_bytes(content)
+    result = CliRunner().invoke(app, ["up", "--model", str(model), "--data", str(tmp_path / "data")])
+    assert result.exit_code == 1
+    assert words in " ".join(result.output.split())
+    assert not started.exists() and not (tmp_path / "data").exists()

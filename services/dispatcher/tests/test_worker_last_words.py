@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from whisper_models.bundled import sample_path
+from whisper_models.bundled import demo_model_path, sample_path
 
 
 def last_words(nats_url: str, binary: Path, model: Path, **settings: str) -> dict[str, str]:
@@ -47,3 +48,44 @@ def test_a_worker_that_gives_up_says_why_in_its_last_line(
     said = last_words(nats_url, whisper_server_binary, demo_model, **settings)
     assert said["reason"] == reason
     assert words in said["error"]
+
+
+def cut(content: bytes) -> bytes:
+    return content[:-1000]
+
+
+def altered(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def foreign(content: bytes) -> bytes:
+    return b"GGUF" + content[4:]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "verified", "words"),
+    [
+        ("own.bin", foreign, "false", "own.bin is not a ggml Whisper model"),
+        ("own.bin", cut, "true", "own.bin is cut short"),
+        ("ggml-tiny.bin", bytes, "true", "but the model tiny has 77,691,713"),
+        (demo_model_path().name, altered, "false", "does not have the checksum of the model demo.en"),
+    ],
+)
+def test_a_file_that_is_not_the_model_is_refused_before_whisper_server_sees_it(
+    name: str,
+    change: Callable[[bytes], bytes],
+    verified: str,
+    words: str,
+    nats_url: str,
+    demo_model: Path,
+    tmp_path: Path,
+) -> None:
+    model = tmp_path / name
+    model.write_bytes(change(demo_model.read_bytes()))
+    server, seen = tmp_path / "whisper-server", tmp_path / "seen"
+    server.write_text(f"#!/bin/sh\ntouch {seen}\n")
+    server.chmod(0o755)
+    said = last_words(nats_url, server, model, MODEL_VERIFIED=verified)
+    assert said["reason"] == "not_a_model"
+    assert words in said["error"]
+    assert not seen.exists()

@@ -138,6 +138,8 @@ def _settings(server: Server, volume: ModelVolume, settings: OperatorSettings) -
         ("DRAIN_S", str(spec.drain.timeout_seconds)),
         ("PROBE_PORT", str(PORT)),
     ]
+    if volume.file.fetch_arguments or volume.kind == "SharedClaim":
+        found.append(("MODEL_VERIFIED", "true"))
     if threads := _threads(server):
         found.append(("THREADS", str(threads)))
     if spec.accelerator and spec.accelerator.required:

@@ -75,6 +75,7 @@ def worker_command(folder: DataFolder, access: Access, ports: Ports, speech: Spe
     own = {
         "MODEL": speech.model,
         "MODEL_PATH": str(speech.model_path),
+        "MODEL_VERIFIED": "true",
         "WHISPER_SERVER": str(speech.whisper_server),
         "SLOTS": str(speech.servers),
         "THREADS": str(threads_per_server(os.cpu_count() or 1, speech.servers)),

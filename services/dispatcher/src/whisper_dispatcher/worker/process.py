@@ -24,8 +24,9 @@ from whisper_dispatcher.worker.golden import GoldenClip, default_clip
 from whisper_dispatcher.worker.settings import WorkerSettings
 from whisper_dispatcher.worker.source import WindowSource
 from whisper_dispatcher.worker.supervisor import Supervisor
-from whisper_dispatcher.worker.whisper_server import ServerConfig, ServerFailed, WhisperServer
+from whisper_dispatcher.worker.whisper_server import ModelRefused, ServerConfig, ServerFailed, WhisperServer
 from whisper_dispatcher.worker.window_run import WindowRun
+from whisper_models.ggml import InvalidModelFile, check_model_file
 
 log = structlog.get_logger()
 
@@ -51,6 +52,8 @@ class Worker:
         self._stopping.set()
 
     async def run(self) -> None:
+        """Raises ServerFailed."""
+        await _check_model(self.settings)
         await topology.wait_for_streams(self.jetstream)
         beating = asyncio.create_task(self._beat(), name="heartbeat")
         try:
@@ -159,6 +162,13 @@ class Worker:
         except QueueUnavailable:
             await asyncio.sleep(NATS_AWAY_S)
             return None
+
+
+async def _check_model(settings: WorkerSettings) -> None:
+    try:
+        await asyncio.to_thread(check_model_file, settings.model_path, checksum=not settings.model_verified)
+    except InvalidModelFile as error:
+        raise ModelRefused(str(error)) from error
 
 
 def _server_config(settings: WorkerSettings) -> ServerConfig:

@@ -14,6 +14,8 @@ class WorkerSettings(ProcessSettings):
     model: str
     """Canonical name: which queue is pulled."""
     model_path: Path
+    model_verified: bool = False
+    """Its checksum was compared when it was put there, and seconds are saved; size and structure are looked at anyway."""
     whisper_server: Path
     slots: int = Field(default=1, ge=1)
     """whisper-servers on this device."""

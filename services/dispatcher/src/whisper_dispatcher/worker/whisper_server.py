@@ -47,6 +47,12 @@ class CpuFallback(ServerFailed):
     reason = "cpu_fallback"
 
 
+class ModelRefused(ServerFailed):
+    """whisper-server is not shown the file: it would exit, or answer nonsense."""
+
+    reason = "not_a_model"
+
+
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
     binary: Path
