@@ -9,13 +9,22 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from page_harness import TALK, Open, Visit, halted, sentences, state, talk, text
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Locator, Route, expect
 from up_harness import Up, descendants, spoken, until
 
 from whisper_dispatcher import __version__
 from whisper_models.bundled import sample_path
 
 SERIOUS = {"serious", "critical"}
+LISTEN = """() => {
+  window.heard = [];
+  const news = document.querySelector("[role=status]");
+  new MutationObserver(() => window.heard.push(news.textContent)).observe(news, { childList: true });
+}"""
+UNSEEN_FOCUS = """() => {
+  const it = document.activeElement;
+  return it.tagName !== "AUDIO" && getComputedStyle(it).outlineStyle === "none" && it.outerHTML;
+}"""
 PHONE = {"width": 360, "height": 740}
 
 
@@ -293,10 +302,78 @@ def whisper_server(up: Up) -> int:
     return next(pid for pid, command in descendants(up.process.pid).items() if "--request-path" in command)
 
 
+def test_everything_is_done_with_the_keyboard_alone(visit: Open) -> None:
+    tab = visit(is_signed_in=False)
+    keys = tab.page.keyboard
+    expect(tab.page.locator("#key")).to_be_focused()
+    keys.type(tab.key)
+    keys.press("Enter")
+    expect(tab.page.locator("#files")).to_be_focused()
+    with tab.page.expect_file_chooser() as chooser:
+        keys.press("Enter")
+    chooser.value.set_files({"name": "typed.flac", "mimeType": "", "buffer": sample_path("note.flac").read_bytes()})
+    card = tab.card("typed.flac")
+    expect(state(card)).to_have_text("Done")
+    tab_to(tab, tab.button(card, "Download TXT"))
+    with tab.page.expect_download() as download:
+        keys.press("Enter")
+    assert download.value.suggested_filename == "typed.txt"
+    tab_to(tab, sentences(card).first)
+    tab.page.on("dialog", lambda dialog: dialog.accept())
+    tab_to(tab, tab.button(card, "Delete"), "Shift+Tab")
+    keys.press("Space")
+    expect(card).to_have_count(0)
+    expect(tab.page.locator("#jobs-title")).to_be_focused()
+
+
+def tab_to(tab: Visit, target: Locator, key: str = "Tab", most: int = 30) -> None:
+    """Where the focus is can be seen at every stop; the browser draws it itself inside a player."""
+    for _ in range(most):
+        tab.page.keyboard.press(key)
+        unseen = tab.page.evaluate(UNSEEN_FOCUS)
+        assert not unseen, unseen
+        if target.evaluate("(it) => it === document.activeElement"):
+            return
+    raise AssertionError(f"{key} does not come to {target}")
+
+
+def test_a_screen_reader_hears_how_each_of_many_files_ended(visit: Open) -> None:
+    tab = visit()
+    tab.page.evaluate(LISTEN)
+    sound = {"name": "heard.flac", "mimeType": "", "buffer": sample_path("note.flac").read_bytes()}
+    letter = {"name": "letter.txt", "mimeType": "", "buffer": b"Dear Sir or Madam, this is no sound at all."}
+    tab.page.locator("#files").set_input_files([sound, letter])  # type: ignore[list-item]
+    done = tab.card("heard.flac")
+    expect(state(done)).to_have_text("Done")
+    expect(state(tab.card("letter.txt"))).to_have_text("Failed")
+    heard = tab.page.evaluate("window.heard")
+    assert heard[0] == "heard.flac, letter.txt"
+    assert "heard.flac: Done" in heard
+    assert "letter.txt: Failed. The file is no audio that can be read. Send another one." in heard
+    expect(done).to_match_aria_snapshot(
+        """
+        - listitem "heard.flac":
+          - heading "heard.flac" [level=3]
+          - paragraph
+          - paragraph: Done
+          - button "Hide text" [expanded]
+          - button "Copy"
+          - button "Download TXT"
+          - button "Download SRT"
+          - button "Download VTT"
+          - button "Download JSON"
+          - button "Delete"
+          - group /Text of heard.flac; arrow keys move/
+        """
+    )
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_state_has_a_serious_accessibility_problem(visit: Open, scheme: str) -> None:
     # The checker is put into the page, which the page's own policy forbids.
     tab = visit(is_signed_in=False, color_scheme=scheme, bypass_csp=True)
+    ground = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (max(map(int, re.findall(r"\d+", ground))) < 64) == (scheme == "dark")
     problems = found_by_axe(tab, "signed out")
     tab.sign_in("wrong")
     tab.page.get_by_text("The API key is wrong").wait_for()
