@@ -271,6 +271,7 @@ class _Secrets:
     def __init__(self) -> None:
         self.held: dict[tuple[str, str], dict[str, object]] = {}
         self.hides = False
+        self.merges = True
 
     async def get(self, resource, namespace, name):
         assert resource is SECRETS
@@ -283,6 +284,10 @@ class _Secrets:
         self.held[key] = manifest
         return manifest
 
+    async def merge(self, resource, namespace, name, patch):
+        assert self.merges and resource is SECRETS
+        self.held[namespace, name]["data"] |= patch["data"]
+
 
 @pytest.mark.parametrize("raced", [False, True], ids=["later", "at the same time"])
 async def test_keys_that_are_there_are_left_as_they_are(raced):
@@ -291,6 +296,61 @@ async def test_keys_that_are_there_are_left_as_they_are(raced):
     cluster.hides = raced
     assert not await nats_keys.make_once(cluster, "speech", "keys", lambda: {"a": "second"})
     assert cluster.held["speech", "keys"]["data"] == {"a": "Zmlyc3Q="}
+
+
+def held_by_an_older_version(process: str, permissions: dict[str, object]) -> dict[str, str]:
+    keys = nats_keys.new_keys(secrets.token_bytes, 1)
+    signing = nats_jwt.key_from_seed(keys["account-signing.seed"])
+    user = nats_jwt.key_from_seed(nats_jwt.parts_of(keys[f"{process}.creds"])[1])
+    jwt = nats_jwt.user_jwt(
+        signing,
+        nats_jwt.public(user),
+        account=keys["account.pub"],
+        name=process,
+        permissions=permissions,
+        issued_at=1,
+    )
+    return keys | {f"{process}.creds": nats_jwt.credentials(jwt, nats_jwt.seed(user))}
+
+
+def test_a_user_that_may_do_too_little_for_this_version_is_signed_again_and_no_other():
+    held = held_by_an_older_version("gateway", {"publish": {"allow": ["x"]}, "subscribe": {"allow": ["y"]}})
+    renewed = nats_keys.renewed_credentials(held, 2)
+    assert renewed.keys() == {"gateway.creds"}
+    old, new = json.loads(_payload(held["gateway.creds"])), json.loads(_payload(renewed["gateway.creds"]))
+    assert (new["sub"], new["iss"]) == (old["sub"], old["iss"])
+    assert names.WORKER_SUBJECTS in new["nats"]["sub"]["allow"]
+    assert nats_jwt.parts_of(renewed["gateway.creds"])[1] == nats_jwt.parts_of(held["gateway.creds"])[1]
+    assert nats_keys.renewed_credentials(held | renewed, 3) == {}
+
+
+async def test_an_upgrade_changes_nothing_of_a_secret_but_such_credentials():
+    cluster = _Secrets()
+    held = held_by_an_older_version("planner", {"publish": {}, "subscribe": {}})
+    await nats_keys.make_once(cluster, "speech", "keys", lambda: held)
+    before = dict(cluster.held["speech", "keys"]["data"])
+    assert await nats_keys.renew(cluster, "speech", "keys", 2) == ["planner.creds"]
+    after = cluster.held["speech", "keys"]["data"]
+    assert {key for key in after if after[key] != before[key]} == {"planner.creds"}
+    cluster.merges = False
+    assert await nats_keys.renew(cluster, "speech", "keys", 3) == []
+
+
+async def test_a_worker_tells_what_its_own_queues_servers_do_and_the_gateway_hears_it(queue):
+    gateway = await queue.as_process("gateway")
+    heard = await gateway.client.subscribe(names.WORKER_SUBJECTS)
+    other, own = await queue.as_worker(OTHER_UID, OTHER), await queue.as_worker(UID, OWN)
+    try:
+        async with asyncio.timeout(20):
+            while not heard.pending_msgs:  # until the subscription stands
+                await other.publish_core(names.worker_subject(OWN, "pod"), b"a lie")
+                await other.client.flush()
+                await own.publish_core(names.worker_subject(OWN, "pod"), b"the truth")
+                await asyncio.sleep(0.05)
+        assert (await heard.next_msg()).data == b"the truth"
+    finally:
+        for each in (gateway, other, own):
+            await each.close()
 
 
 def _payload(credentials: str) -> bytes:

@@ -91,6 +91,19 @@ def credentials(jwt: str, user_seed: str) -> str:
     )
 
 
+def parts_of(credentials: str) -> tuple[str, str]:
+    """The JWT and the seed of a .creds file."""
+    lines = [line for line in credentials.splitlines() if line and not line.startswith("---")]
+    return lines[0], lines[1]
+
+
+def rights_of(jwt: str) -> dict[str, Any]:
+    """What a user's JWT allows, as `user_jwt` takes it. The signature is not looked at."""
+    body = jwt.split(".")[1]
+    rights = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["nats"]
+    return {"publish": rights["pub"], "subscribe": rights["sub"]}
+
+
 def _signed(
     issuer: Any, subject: str, name: str, rights: Mapping[str, Any], issued_at: int, expires_at: int | None = None
 ) -> str:

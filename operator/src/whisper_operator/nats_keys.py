@@ -1,7 +1,8 @@
 """`python -m whisper_operator.nats_keys NAMESPACE SECRET`: makes the keys of a queue, once.
 
 The Secret then holds what nats-server trusts, the credentials of each process, and what workers' users are signed with.
-One that is there is left as it is: other keys would lock everybody out.
+The keys of one that is there stay: others would lock everybody out. Where this version's processes need other subjects
+than their credentials allow, the same users are signed again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
@@ -58,18 +60,39 @@ def new_keys(random: Callable[[int], bytes], issued_at: int) -> dict[str, str]:
         # nats-server reads variables as its own language: a letter first, or it might be a number.
         "routes.password": "r" + random(24).hex(),
     }
-    for process, role in PROCESSES.items():
+    for process in PROCESSES:
         user = nats_jwt.key_of("user", random(nats_jwt.SEED_BYTES))
-        jwt = nats_jwt.user_jwt(
-            signing,
-            nats_jwt.public(user),
-            account=account,
-            name=process,
-            permissions=permissions(role, (), inbox=f"_INBOX_{process}"),
-            issued_at=issued_at,
-        )
-        found[f"{process}.creds"] = nats_jwt.credentials(jwt, nats_jwt.seed(user))
+        found[f"{process}.creds"] = _credentials(process, user, signing, account, issued_at)
     return found
+
+
+def renewed_credentials(held: Mapping[str, str], issued_at: int) -> dict[str, str]:
+    """Of those processes that may do something else now than what theirs say. held: contents of the Secret, by key."""
+    signing = nats_jwt.key_from_seed(held["account-signing.seed"])
+    renewed = {}
+    for process, role in PROCESSES.items():
+        name = f"{process}.creds"
+        jwt, seed = nats_jwt.parts_of(held[name])
+        if nats_jwt.rights_of(jwt) != _permissions(process, role):
+            user = nats_jwt.key_from_seed(seed)
+            renewed[name] = _credentials(process, user, signing, held["account.pub"], issued_at)
+    return renewed
+
+
+def _permissions(process: str, role: Role) -> dict[str, Any]:
+    return permissions(role, (), inbox=f"_INBOX_{process}")
+
+
+def _credentials(process: str, user: Any, signing: Any, account: str, issued_at: int) -> str:
+    jwt = nats_jwt.user_jwt(
+        signing,
+        nats_jwt.public(user),
+        account=account,
+        name=process,
+        permissions=_permissions(process, PROCESSES[process]),
+        issued_at=issued_at,
+    )
+    return nats_jwt.credentials(jwt, nats_jwt.seed(user))
 
 
 def _server_config(operator: str, system_account: str, accounts: dict[str, str]) -> str:
@@ -96,6 +119,17 @@ async def make_once(cluster: Cluster, namespace: str, name: str, contents: Calla
     return True
 
 
+async def renew(cluster: Cluster, namespace: str, name: str, issued_at: int) -> list[str]:
+    """Keys of the Secret that hold other credentials now."""
+    secret = await cluster.get(SECRETS, namespace, name)
+    assert secret, "make_once comes first"
+    held = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+    renewed = renewed_credentials(held, issued_at)
+    if renewed:
+        await cluster.merge(SECRETS, namespace, name, {"data": _encoded(renewed)})
+    return list(renewed)
+
+
 def _secret(namespace: str, name: str, contents: dict[str, str]) -> Manifest:
     labels = {"app.kubernetes.io/name": "whisperfleet", "app.kubernetes.io/component": "nats-keys"}
     return {
@@ -103,14 +137,21 @@ def _secret(namespace: str, name: str, contents: dict[str, str]) -> Manifest:
         "kind": "Secret",
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
         "type": "Opaque",
-        "data": {key: base64.b64encode(value.encode()).decode() for key, value in contents.items()},
+        "data": _encoded(contents),
     }
+
+
+def _encoded(contents: Mapping[str, str]) -> dict[str, str]:
+    return {key: base64.b64encode(value.encode()).decode() for key, value in contents.items()}
 
 
 async def _run(namespace: str, name: str) -> None:
     async with connect(find_access()) as cluster:
-        made = await make_once(cluster, namespace, name, lambda: new_keys(secrets.token_bytes, int(time.time())))
-    log.info("keys made" if made else "keys are there already", namespace=namespace, secret=name)
+        now = int(time.time())
+        made = await make_once(cluster, namespace, name, lambda: new_keys(secrets.token_bytes, now))
+        renewed = [] if made else await renew(cluster, namespace, name, now)
+    what = "keys made" if made else "keys are there already"
+    log.info(what, namespace=namespace, secret=name, signed_again=renewed)
 
 
 def main() -> None:
