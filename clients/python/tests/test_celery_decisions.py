@@ -60,12 +60,14 @@ def note(tmp_path: Path) -> str:
     return str(path)
 
 
-def run(task: Any, audio: str, *, waiting: dict[str, Any] | None = None, retries: int = 0) -> Any:
+def run(
+    task: Any, audio: str, *, waiting: dict[str, Any] | None = None, retries: int = 0, redelivered: bool = False
+) -> Any:
     """One delivery of the task's message."""
     headers = {"mine": 1} | ({HEADER: waiting} if waiting else {})
     task.push_request(
         id="t1", args=[audio], kwargs={}, retries=retries, called_directly=False, is_eager=False, headers=headers,
-        **({HEADER: waiting} if waiting else {}),
+        delivery_info={"redelivered": redelivered}, **({HEADER: waiting} if waiting else {}),
     )  # fmt: skip
     try:
         return task.run(audio)
@@ -148,6 +150,29 @@ def test_a_copy_that_another_overtook_asks_nothing_and_begets_nothing(task: Any,
     with pytest.raises(Ignore):
         run(task, note, waiting=waiting(4))
     assert gateway.asked == []
+
+
+def test_the_first_message_delivered_again_begets_nothing_beside_the_one_that_waits(
+    task: Any, gateway: Gateway, note: str
+) -> None:
+    task.backend.store_result("t1", {"looks": 1}, "PROGRESS")
+    with pytest.raises(Ignore):
+        run(task, note, redelivered=True)
+    assert gateway.asked == []
+
+
+def test_a_message_sent_anew_goes_on_where_the_lost_one_was_and_overtakes_it(
+    task: Any, gateway: Gateway, note: str
+) -> None:
+    task.backend.store_result("t1", {"looks": 5}, "PROGRESS")
+    gateway.says("POST /v1/jobs", 202, {"job": job("running", windows={"done": 1, "total": 3})})
+    with pytest.raises(Ignore):
+        run(task, note)
+    assert gateway.requests[0].headers["idempotency-key"] == "celery-t1"
+    with pytest.raises(Ignore):
+        run(task, note, waiting=waiting(5))
+    assert gateway.asked == ["POST /v1/jobs"]
+    assert task.backend.get_task_meta("t1")["result"]["looks"] == 6
 
 
 def test_a_delivery_after_success_does_nothing(task: Any, gateway: Gateway, note: str) -> None:

@@ -68,8 +68,8 @@ def transcribe_audio(self: Any, audio: str, **options: Any) -> dict[str, Any]:
     if self.request.is_eager:
         return _client().transcribe(audio, **options).model_dump(mode="json")
     waiting: Waiting | None = self.request.get(HEADER)
-    looks = waiting["looks"] if waiting else 0
-    if _is_behind(self, looks):
+    looks = _looks(self, waiting)
+    if looks is None:
         raise Ignore
     try:
         job = _advance(waiting, audio, options, idempotency_key(self.request.id))
@@ -172,20 +172,26 @@ def _show_progress(task: Any, job: Job, looks: int) -> None:
     task.update_state(state="PROGRESS", meta=meta)
 
 
-def _is_behind(task: Any, looks: int) -> bool:
-    """Whether this message came twice, and the other one has been here: else every copy would beget copies.
+def _looks(task: Any, waiting: Waiting | None) -> int | None:
+    """How often the job has been looked at. None: another copy of this message has been here, which goes on alone,
+    else every copy would beget copies.
 
     A chord's part is told twice rather than never: its backend counts each part once.
     """
+    looks = waiting["looks"] if waiting else 0
     if isinstance(task.backend, DisabledBackend):
-        return False
+        return looks
     meta = task.backend.get_task_meta(task.request.id, cache=False)
     match meta["status"]:
         case "SUCCESS":
-            return not task.request.chord
+            return looks if task.request.chord else None
         case "PROGRESS":
-            return bool(meta["result"]["looks"] > looks)
-    return False
+            known: int = meta["result"]["looks"]
+            # Sent anew by somebody who takes the message for lost: this one goes on from there, and overtakes the other.
+            if waiting is None and not (task.request.delivery_info or {}).get("redelivered"):
+                return known
+            return None if known > looks else looks
+    return looks
 
 
 def _client() -> Client:
