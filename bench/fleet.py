@@ -21,6 +21,7 @@ from whisper_dispatcher.local.pipeline import Pipeline, choose_ports
 from whisper_dispatcher.local.tools import nats_server_path
 from whisper_dispatcher.loopback import HOST
 from whisper_dispatcher.worker.inference_form import multipart
+from whisper_models.bundled import demo_model_path
 
 MODEL = "bench.en"
 
@@ -66,7 +67,7 @@ class Fleet:
 @asynccontextmanager
 async def running(*, slots: int, delay_ms: float) -> AsyncIterator[Fleet]:
     with open_folder(None) as folder, servers.folder() as data:
-        speech = Speech(MODEL, _any_model(data), _stub_command(data, delay_ms), slots)
+        speech = Speech(MODEL, demo_model_path(), _stub_command(data, delay_ms), slots)
         pipeline = Pipeline(folder, load_queue(folder), choose_ports(0), speech, nats_server_path(), _tell)
         try:
             await pipeline.start()
@@ -77,12 +78,6 @@ async def running(*, slots: int, delay_ms: float) -> AsyncIterator[Fleet]:
         finally:
             await pipeline.stop()
             await pipeline.kill()
-
-
-def _any_model(data: Path) -> Path:
-    path = data / "model.bin"
-    path.touch()
-    return path
 
 
 def _stub_command(data: Path, delay_ms: float) -> Path:

@@ -25,7 +25,7 @@ from pydantic_settings import BaseSettings
 
 from whisper_dispatcher.local import vm_nats
 from whisper_dispatcher.loopback import free_port
-from whisper_models.bundled import sample_path
+from whisper_models.bundled import demo_model_path, sample_path
 from whisperfleet.client import Client
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -204,12 +204,11 @@ class Machine:
         self._stack.enter_context(process([sys.executable, *arguments], self.environment(name, **own)))
 
     def start_worker(self) -> None:
-        server, model = self._folder / "whisper-server", self._folder / "model.bin"
+        server = self._folder / "whisper-server"
         stub = shlex.join([sys.executable, "-m", "whisper_dispatcher.worker.stub_server", "--text", TEXT])
         server.write_text(f'#!/bin/sh\nexec {stub} "$@"\n')
         server.chmod(0o700)
-        model.touch()
-        own = {"WHISPER_SERVER": str(server), "MODEL_PATH": str(model), "PROBE_PORT": str(self.worker_port)}
+        own = {"WHISPER_SERVER": str(server), "MODEL_PATH": str(demo_model_path()), "PROBE_PORT": str(self.worker_port)}
         self.start(
             "worker",
             ["-m", "whisper_dispatcher.worker"],

@@ -22,7 +22,7 @@ from whisper_dispatcher.local.commands import Speech
 from whisper_dispatcher.local.data_folder import load_queue, open_folder
 from whisper_dispatcher.local.pipeline import Pipeline, choose_ports
 from whisper_dispatcher.local.tools import nats_server_path
-from whisper_models.bundled import sample_path
+from whisper_models.bundled import demo_model_path, sample_path
 
 SAMPLE_RATE_HZ = 16_000
 TEXT = "hello world one two three"
@@ -91,13 +91,12 @@ def until(holds: Callable[[], bool], limit_s: float) -> None:
 @contextmanager
 def running(folder: Path, *, delay_ms: float, slots: int = 2) -> Iterator[Fleet]:
     """delay_ms: of an inference."""
-    model, server = folder / "model.bin", folder / "whisper-server"
-    model.touch()
+    server = folder / "whisper-server"
     stub = [sys.executable, "-m", "whisper_dispatcher.worker.stub_server", "--delay-ms", f"{delay_ms:g}"]
     server.write_text(f'#!/bin/sh\nexec {shlex.join(stub)} --text "{TEXT}" "$@"\n')
     server.chmod(0o700)
     with open_folder(folder / "data") as data, _loop() as loop:
-        speech = Speech("stub.en", model, server, slots)
+        speech = Speech("stub.en", demo_model_path(), server, slots)
         pipeline = Pipeline(data, load_queue(data), choose_ports(0), speech, nats_server_path(), lambda line: None)
         try:
             _do(loop, pipeline.start())
