@@ -9,7 +9,7 @@ from whisper_server_objects import CREATED, body, settings
 from whisper_operator.child_store import ChildStore
 from whisper_operator.children import desired_children
 from whisper_operator.crd.definition import WHISPER_MODEL
-from whisper_operator.events import Recorder
+from whisper_operator.events import Recorder, happenings
 from whisper_operator.model_keeper import ModelKeeper
 from whisper_operator.observed import Observed
 from whisper_operator.reconcile import Reconciler
@@ -123,6 +123,14 @@ async def test_a_downloaded_model_says_where_it_lies(operator):
     assert operator.condition("WhisperModel", "base", "Ready")["status"] == "True"
     operator.look()
     assert await operator.reconcile_model() == []
+
+
+async def test_an_event_tells_that_a_model_is_there(operator):
+    await operator.reconcile_model()
+    before = operator.status("WhisperModel", "base")["conditions"]
+    await cached(operator)
+    told = happenings(before, operator.status("WhisperModel", "base")["conditions"])
+    assert [(each.reason, each.is_warning) for each in told] == [("ModelCached", False), ("Verified", False)]
 
 
 async def test_a_server_waits_for_its_model_and_brings_no_claim_or_download_of_its_own(operator, cluster):
