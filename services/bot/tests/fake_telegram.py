@@ -143,8 +143,8 @@ class FakeTelegram(BotApi):
             raise Refused(404, "Not Found")
         if method == "getUpdates":
             found = await self._get_updates(params)
-            if found and self.decide_fault(method, params):
-                raise Refused(502, "Bad Gateway")
+            if found and (fault := self.decide_fault(method, params)):
+                raise self._refusal(fault)
             return found
         self.calls.append((method, params))
         fault = self.decide_fault(method, params)
@@ -163,8 +163,12 @@ class FakeTelegram(BotApi):
             return True if fault.applied else handler(params)
         if fault.retry_after_s is not None:
             self._pause(params, fault.retry_after_s)
-            raise Refused(429, f"Too Many Requests: retry after {fault.retry_after_s}", retry_after=fault.retry_after_s)
-        raise Refused(fault.status, fault.description)
+        raise self._refusal(fault)
+
+    def _refusal(self, fault: Fault) -> Refused:
+        if fault.retry_after_s is None:
+            return Refused(fault.status if fault.status >= 400 else 502, fault.description)
+        return Refused(429, f"Too Many Requests: retry after {fault.retry_after_s}", retry_after=fault.retry_after_s)
 
     def _pause(self, params: Params, retry_after_s: int) -> None:
         if "chat_id" in params:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +146,20 @@ async def test_a_webhook_takes_updates_with_the_secret_and_says_200_once_they_ar
         assert await telegram.push_webhook(update | {"update_id": 1}) == 503
     finally:
         fleet.kill_child("nats-server", signal.SIGCONT)
+
+
+def test_a_webhook_whose_port_is_taken_ends_the_bot_with_a_word_of_it(bot: Bots, tmp_path: Path) -> None:
+    log = tmp_path / "bot.log"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        bot.start(
+            log,
+            WHISPERFLEET_BOT_WEBHOOK_URL=f"http://127.0.0.1:{port}/telegram",
+            WHISPERFLEET_BOT_WEBHOOK_SECRET=SECRET,
+            WHISPERFLEET_BOT_WEBHOOK_PORT=str(port),
+        )
+        until(lambda: not is_alive(bot.pid), 90, "the end of the bot")
+    assert "the bot ends" in log.read_text() and "already in use" in log.read_text()
 
 
 async def test_a_failure_that_may_pass_can_be_tried_again(fleet: Fleet, bot: Bots, tmp_path: Path) -> None:

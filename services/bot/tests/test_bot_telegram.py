@@ -140,9 +140,41 @@ async def test_files_come_whole_or_not_at_all(fake: FakeTelegram, telegram: Tele
         await telegram.download(fake.add_file(b"x", size_bytes=(20 << 20) + 1), tmp_path / "b")
     with pytest.raises(FileUnavailable):
         await telegram.download("never-there", tmp_path / "c")
-    faults(fake, Fault(429, retry_after_s=1))
+    faults(fake, Fault(500))
     with pytest.raises(TelegramAway):
         await telegram.download(fake.add_file(content), tmp_path / "d")
+
+
+@pytest.mark.parametrize("method", ["getFile", "getUpdates", "getMe"])
+async def test_a_pause_for_calls_about_no_chat_is_kept_to_the_second(
+    fake: FakeTelegram, telegram: Telegram, tmp_path: Path, method: str
+) -> None:
+    content = fake.add_file(b"content")
+    fake.say(1, text="hello")
+    asked: list[float] = []
+
+    def once(called: str, _: dict[str, Any]) -> Fault | None:
+        if called != method:
+            return None
+        asked.append(asyncio.get_running_loop().time())
+        return Fault(429, retry_after_s=20) if len(asked) == 1 else None
+
+    fake.decide_fault = once
+    if method == "getFile":
+        assert (await telegram.download(content, tmp_path / "a")).read_bytes() == b"content"
+    else:
+        assert await (telegram.updates(0) if method == "getUpdates" else telegram.me())
+    assert len(asked) == 2 and asked[1] - asked[0] >= 20 * SCALE
+
+
+@pytest.mark.parametrize(("status", "case"), [(400, Refused), (403, TelegramAway), (404, TelegramAway)])
+async def test_a_refused_poll_is_one_of_the_known_cases(
+    fake: FakeTelegram, telegram: Telegram, status: int, case: type[Exception]
+) -> None:
+    fake.say(1, text="hello")
+    faults(fake, Fault(status, description="something new"))
+    with pytest.raises(case):
+        await telegram.updates(0)
 
 
 async def test_a_failed_download_says_nothing_of_the_address(

@@ -15,7 +15,7 @@ from whisper_bot import metrics
 from whisper_bot.records import Update
 from whisper_bot.settings import BotSettings
 from whisper_bot.store import Store
-from whisper_bot.telegram import AnotherPoller, Telegram, TelegramAway, backoff_s
+from whisper_bot.telegram import AnotherPoller, Refused, Telegram, TelegramAway, backoff_s
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 
 log = structlog.get_logger()
@@ -59,6 +59,9 @@ class Polling:
             except TelegramAway as reason:
                 failures += 1
                 self.problem = f"Telegram does not answer: {reason}."
+            except Refused as reason:
+                failures += 1
+                self.problem = f"Telegram refuses to hand out updates: {reason}."
             except (QueueUnavailable, QueueFull) as reason:
                 failures += 1
                 self.problem = f"Updates cannot be stored: {reason}."

@@ -19,7 +19,7 @@ from whisper_bot.intake import Polling, Webhook
 from whisper_bot.sentences import LANGUAGES, menu
 from whisper_bot.settings import BotSettings
 from whisper_bot.store import Store, ensure_streams
-from whisper_bot.telegram import Telegram, TelegramAway, TokenRefused, backoff_s, real_clock
+from whisper_bot.telegram import Refused, Telegram, TelegramAway, TokenRefused, backoff_s, real_clock
 from whisper_dispatcher import event_loop, probes
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
@@ -93,7 +93,7 @@ async def _start(settings: BotSettings, outside: Outside) -> tuple[Bot, Polling 
             return bot, intake
         except TokenRefused:
             raise
-        except (QueueUnavailable, TelegramAway) as reason:
+        except (QueueUnavailable, TelegramAway, Refused) as reason:
             failures += 1
             log.warning("waiting to start", reason=str(reason), failures=failures)
             await asyncio.sleep(min(5.0, backoff_s(failures)))
@@ -121,10 +121,13 @@ async def _run(
     log.info("bot ready", name=bot.name)
     try:
         await asyncio.wait({working, taking, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        failure = taking.exception() if taking.done() else None
         taking.cancel()
         await asyncio.gather(taking, return_exceptions=True)
         bot.drain()
         await working
+        if failure:
+            raise failure
     finally:
         for task in (working, taking, stopped):
             task.cancel()

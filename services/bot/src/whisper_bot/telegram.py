@@ -157,23 +157,23 @@ class Telegram:
     async def updates(self, offset: int) -> list[dict[str, Any]]:
         """Waits for news. With the offset, everything before it is confirmed: Telegram forgets it."""
         method = GetUpdates(offset=offset, timeout=POLL_S, allowed_updates=ALLOWED_UPDATES)
-        found: list[dict[str, Any]] = await self._once(method, POLL_S + REQUEST_TIMEOUT_S)
+        found: list[dict[str, Any]] = await self._about_no_chat(method, POLL_S + REQUEST_TIMEOUT_S)
         return found
 
     async def me(self) -> tuple[int, str]:
         """The bot's id and user name."""
-        user = await self._once(GetMe())
+        user = await self._about_no_chat(GetMe())
         return int(user["id"]), str(user.get("username", ""))
 
     async def use_polling(self) -> None:
-        await self._once(DeleteWebhook(drop_pending_updates=False))
+        await self._about_no_chat(DeleteWebhook(drop_pending_updates=False))
 
     async def use_webhook(self, url: str, secret: str) -> None:
-        await self._once(SetWebhook(url=url, secret_token=secret, allowed_updates=ALLOWED_UPDATES))
+        await self._about_no_chat(SetWebhook(url=url, secret_token=secret, allowed_updates=ALLOWED_UPDATES))
 
     async def show_commands(self, commands: dict[str, str], language: str | None) -> None:
         listed = [BotCommand(command=name, description=text) for name, text in commands.items()]
-        await self._once(SetMyCommands(commands=listed, language_code=language))
+        await self._about_no_chat(SetMyCommands(commands=listed, language_code=language))
 
     # Messages
 
@@ -234,13 +234,11 @@ class Telegram:
         Raises FileTooBig, FileUnavailable, TelegramAway. No message of theirs has the file's address: it holds the token.
         """
         try:
-            file = await self._once(GetFile(file_id=file_id))
-        except refusals.TelegramBadRequest as refusal:
-            if "too big" in refusal.message:
+            file = await self._about_no_chat(GetFile(file_id=file_id))
+        except Refused as refusal:
+            if "too big" in str(refusal):
                 raise FileTooBig from None
-            raise FileUnavailable(refusal.message) from None
-        except refusals.TelegramAPIError as refusal:
-            raise TelegramAway(type(refusal).__name__) from None
+            raise FileUnavailable(str(refusal)) from None
         if "file_path" not in file:
             raise FileUnavailable("no file path")
         if self._local_files:
@@ -252,6 +250,22 @@ class Telegram:
         return to
 
     # One call
+
+    async def _about_no_chat(self, method: TelegramMethod[Any], timeout_s: float | None = None) -> Any:
+        """Again when Telegram asks for a pause. Raises TelegramAway and Refused."""
+        while True:
+            try:
+                return await self._once(method, timeout_s)
+            except refusals.TelegramRetryAfter as refusal:
+                log.warning(
+                    "telegram asks for a pause", method=method.__api_method__, retry_after_s=refusal.retry_after
+                )
+                metrics.PAUSES.inc()
+                await self.clock.sleep(refusal.retry_after)
+            except refusals.TelegramBadRequest as refusal:
+                raise Refused(refusal.message) from None
+            except refusals.TelegramAPIError as refusal:
+                raise TelegramAway(type(refusal).__name__) from None
 
     async def _deliver(self, chat: int, method: TelegramMethod[Any], *, is_idempotent: bool) -> Any:
         """In the chat's order, at its pace, again after 429 and, if it may be repeated, after silence."""
