@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from whisper_operator.client import Client
 from whisper_operator.client_key import client_id, secret_name
+from whisper_operator.conditions import Claimed, dated
 from whisper_operator.problems import Problem
 from whisper_operator.server import Manifest
-from whisper_operator.status import Claimed, dated
 
 
 def registered_status(client: Client, previous: Manifest, now: str) -> Manifest:

@@ -6,12 +6,12 @@ import time
 
 from whisper_operator.child_store import ServerKey
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
+from whisper_operator.download_status import Progress
 from whisper_operator.naming import FETCH
 from whisper_operator.observed import Observed
 from whisper_operator.owner import Owner
 from whisper_operator.problems import last_record
 from whisper_operator.server import Manifest
-from whisper_operator.status import Progress
 from whisper_operator.volume import ModelVolume
 
 ASK_EVERY_S = 2.0

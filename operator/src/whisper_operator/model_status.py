@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from whisper_operator.conditions import Claimed, dated
 from whisper_operator.crd.whisper_model import MAX_USERS_NAMED
+from whisper_operator.download_status import Progress, bytes_told, download_claimed
 from whisper_operator.observed import Observed
 from whisper_operator.problems import Problem, Wish
 from whisper_operator.server import Manifest
 from whisper_operator.shared_model import ON_ITS_WAY, SharedModel
-from whisper_operator.status import Claimed, Progress, bytes_told, dated, download_claimed
 from whisper_operator.volume import SINGLE_NODE, ModelVolume
 
 

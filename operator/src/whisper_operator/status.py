@@ -7,6 +7,8 @@ from typing import Any
 
 from whisper_operator.backends import Backend
 from whisper_operator.children.worker_pod import queue_name, resource_name
+from whisper_operator.conditions import Claimed, dated
+from whisper_operator.download_status import Progress, bytes_told, download_claimed
 from whisper_operator.events import ROLLED_BACK
 from whisper_operator.naming import selector_labels
 from whisper_operator.observed import Observed
@@ -16,29 +18,9 @@ from whisper_operator.scaling import Load
 from whisper_operator.server import Manifest, Server
 from whisper_operator.volume import ModelVolume
 
-Conditions = list[Manifest]
 _UNDER_WAY = frozenset({"Downloading", "DownloadPending", "WaitingForModel"})
 
 CPU_FALLBACK = "CPUFallback"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Of a download, as it says itself."""
-
-    done_bytes: int
-    total_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """One condition, before it is known whether it is news."""
-
-    type: str
-    holds: bool | None
-    """None: unknown."""
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,24 +123,6 @@ def refused_status(
     }
 
 
-def dated(claimed: list[Claimed], previous: Conditions, generation: int, now: str) -> Conditions:
-    """lastTransitionTime is that of the status, not of reason or message."""
-    old = {condition["type"]: condition for condition in previous}
-    return [
-        {
-            "type": claim.type,
-            "status": (status := "Unknown" if claim.holds is None else str(claim.holds)),
-            "reason": claim.reason,
-            "message": claim.message,
-            "observedGeneration": generation,
-            "lastTransitionTime": old[claim.type]["lastTransitionTime"]
-            if claim.type in old and old[claim.type]["status"] == status
-            else now,
-        }
-        for claim in claimed
-    ]
-
-
 def _conditions(view: View) -> list[Claimed]:
     cached, scheduled = _model_cached(view), _scheduled(view)
     degraded = _degraded(view, cached, scheduled)
@@ -190,25 +154,6 @@ def _model_cached(view: View) -> Claimed:
         return Claimed("ModelCached", False, view.volume.waiting.reason, view.volume.waiting.message)
     pods = view.observed.pods_of("worker" if view.volume.fetched_by_pod else "download")
     return download_claimed("ModelCached", pods, view.wish, view.progress)
-
-
-def download_claimed(type_: str, pods: list[Manifest], wish: Wish, progress: Progress | None) -> Claimed:
-    """What keeps a model that is not there yet; pods: those that bring it."""
-    problem = container_problem(pods) or scheduling_problem(pods, wish)
-    if problem:
-        return Claimed(type_, False, problem.reason, problem.message)
-    if not any((pod.get("status") or {}).get("phase") == "Running" for pod in pods):
-        return Claimed(type_, False, "DownloadPending", "The download has not started yet.")
-    return Claimed(type_, False, "Downloading", _download_message(progress))
-
-
-def _download_message(progress: Progress | None) -> str:
-    if progress is None:
-        return "The model is being downloaded."
-    done_mb = progress.done_bytes / 1e6
-    if not progress.total_bytes:
-        return f"{done_mb:,.0f} MB of the model are there."
-    return f"{done_mb:,.0f} of {progress.total_bytes / 1e6:,.0f} MB of the model are there."
 
 
 def _scheduled(view: View) -> Claimed:
@@ -294,12 +239,3 @@ def _degraded(view: View, cached: Claimed, scheduled: Claimed) -> Claimed:
 def _model(view: View) -> dict[str, Any]:
     named = {"name": queue_name(view.server), "file": view.volume.file.path}
     return named | bytes_told(view.volume.file.size_bytes, view.progress, is_there=view.model_is_there)
-
-
-def bytes_told(known_bytes: int | None, progress: Progress | None, *, is_there: bool) -> dict[str, Any]:
-    total = (progress.total_bytes if progress else None) or known_bytes
-    told: dict[str, Any] = {"bytesTotal": total} if total else {}
-    if is_there:
-        return told | {"percent": 100} | ({"bytesDownloaded": total} if total else {})
-    done = progress.done_bytes if progress else 0
-    return told | {"bytesDownloaded": done, "percent": done * 100 // total if total else 0}
