@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx
 import pytest
+import tests.programs
 import yaml
 from pydantic_settings import BaseSettings
 
@@ -135,14 +136,13 @@ def test_every_variable_and_credential_of_a_unit_is_one_of_its_settings(unit: Pa
     assert named - fields(process) == set()
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is missing")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_a_unit_is_hardened(unit: Path, tmp_path: Path) -> None:
     installed = tmp_path / "etc/systemd/system"
     shutil.copytree(DEPLOY / "systemd", installed)
     options = ["--offline=true", f"--root={tmp_path}", "--no-pager"]
     found = subprocess.run(
-        ["systemd-analyze", "security", *options, unit.name],  # noqa: S607
+        [tests.programs.program("systemd-analyze", "systemd"), "security", *options, unit.name],
         capture_output=True,
         text=True,
         check=False,

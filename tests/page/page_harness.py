@@ -51,7 +51,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visit:
-    """One tab. What its console complained about is in `complaints`."""
+    """One tab. What its console complained about, and what it asked of other hosts, is in `complaints`."""
 
     def __init__(self, context: BrowserContext, up: Up) -> None:
         self.up = up
@@ -61,12 +61,17 @@ class Visit:
         self.complaints: list[str] = []
         self.page.on("console", lambda message: self._hear(message.type, message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._watch(request.url))
         self.page.goto(self.url)
 
     def _hear(self, kind: str, text: str) -> None:
         # The browser itself notes each refused request.
         if kind in ("error", "warning") and not text.startswith("Failed to load resource"):
             self.complaints.append(text)
+
+    def _watch(self, address: str) -> None:
+        if not address.startswith((self.url, "blob:")):
+            self.complaints.append(f"asked another host: {address}")
 
     def sign_in(self, key: str | None = None) -> None:
         self.page.locator("#key").fill(key or self.key)

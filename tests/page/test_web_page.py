@@ -393,6 +393,8 @@ def test_a_phone_shows_everything_without_scrolling_sideways(visit: Open) -> Non
     card = tab.send_sample("note.flac", "a-recording-with-a-name-that-does-not-fit-on-the-screen-of-a-phone.flac")
     expect(state(card)).to_have_text("Done")
     tab.draw("phone")
+    tab.page.locator("#fleet summary").tap()
+    expect(tab.page.locator("#workers > li")).to_be_visible()
     assert tab.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
     heights = card.get_by_role("button").evaluate_all(
         "(all) => all.filter((b) => b.className !== 'sentence').map((b) => b.offsetHeight)"
