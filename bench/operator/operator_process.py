@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench import servers
+from bench.operator.api import NAMESPACE
 from bench.operator.control_plane import ControlPlane
 from whisper_dispatcher.local.tools import nats_server_path
 from whisper_dispatcher.loopback import HOST, free_port
@@ -31,12 +32,16 @@ class OperatorProcess:
         self._stack = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
+        self._starts = 0
         self._peak_mib = 0.0
         self.started_s = 0.0
 
     def start(self) -> None:
         self._port = free_port()
-        environment = self._environment | {"WHISPERFLEET_PROBE_PORT": str(self._port)}
+        self._starts += 1
+        # Another pod of the same Deployment: it gets the Lease that the one before has given back.
+        own = {"PROBE_PORT": str(self._port), "POD_NAME": f"operator-{self._starts}"}
+        environment = self._environment | {f"WHISPERFLEET_{name}": value for name, value in own.items()}
         command = [sys.executable, "-m", "whisper_operator.main"]
         self.started_s = time.monotonic()
         self._process = self._stack.enter_context(servers.process(command, self._log, environment))
@@ -114,6 +119,8 @@ def running(plane: ControlPlane) -> Iterator[OperatorProcess]:
             "WHISPERFLEET_NATS_INBOX_PREFIX": "_INBOX_operator",
             "WHISPERFLEET_NATS_SIGNING_KEY": str(keys / "account-signing.seed"),
             "WHISPERFLEET_NATS_ACCOUNT": str(keys / "account.pub"),
+            "WHISPERFLEET_LEASE_NAMESPACE": NAMESPACE,
+            "WHISPERFLEET_LEASE_NAME": "operator",
             "WHISPERFLEET_LOG_JSON": "true",
         }
         found = OperatorProcess(environment, data / "operator.log")
