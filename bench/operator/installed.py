@@ -211,6 +211,8 @@ async def _scaled(cluster: Cluster, api: Api, objects: Objects) -> dict[str, lis
             await server.asleep()
             samples["wake_from_zero_s"].append(await asyncio.to_thread(gateway.first_text, number))
             await server.asleep()
+            # The operator looks at the queue once a second: at another moment between two looks each time.
+            await asyncio.sleep(number / ROUNDS)
             samples["scale_decision_s"].append(await _decision(server, gateway, number * 100))
     return samples
 
