@@ -46,7 +46,7 @@ export const english = {
   textOf: "Text of {name}; arrow keys move from sentence to sentence, Enter plays",
   fleet: "Fleet",
   servers: "Servers",
-  noServers: "No server has been heard for ten seconds.",
+  noServers: "No server is heard at the moment.",
   serverBusy: "Transcribing part {part} of job {job} for {time}",
   serverRestarts: { one: "restarted {count} time", other: "restarted {count} times" },
   workerVersion: "version {version}",

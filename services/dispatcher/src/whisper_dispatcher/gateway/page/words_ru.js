@@ -51,7 +51,7 @@ export const russian = {
   textOf: "Текст: {name}; стрелки ведут по предложениям, Enter воспроизводит",
   fleet: "Парк серверов",
   servers: "Серверы",
-  noServers: "Десять секунд не слышно ни одного сервера.",
+  noServers: "Сейчас не слышно ни одного сервера.",
   serverBusy: "Расшифровывает часть {part} задания {job} уже {time}",
   serverRestarts: {
     one: "перезапущен {count} раз",
