@@ -72,7 +72,9 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_jobs_are_taken_again_once_a_full_disk_has_room(filled: tuple[Pipeline, list[str]]) -> None:
+async def test_jobs_are_taken_again_once_a_full_disk_has_room(
+    filled: tuple[Pipeline, list[str]], capfd: pytest.CaptureFixture[str]
+) -> None:
     pipeline, told = filled
     note = {"file": sample_path("hello.wav").read_bytes()}
     key = {"X-API-Key": pipeline.queue.api_key}
@@ -91,3 +93,4 @@ async def test_jobs_are_taken_again_once_a_full_disk_has_room(filled: tuple[Pipe
         f"The disk of {pipeline.folder.store} is full: no job is taken until 64 MB are free there",
         "nats-server could not write; there is room now, so it is started again",
     ]
+    assert capfd.readouterr() == ("", ""), "beside these two lines"

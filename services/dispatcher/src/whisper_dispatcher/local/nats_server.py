@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from whisper_dispatcher.jetstream.connection import JetStream
+from nats.aio.client import Client
+
+from whisper_dispatcher.jetstream.connection import JetStream, heeding_cancel
 from whisper_dispatcher.jetstream.permissions import ROLES, Role, permissions
 from whisper_dispatcher.jetstream.topology import Limits
 
@@ -60,9 +62,9 @@ def server_config(
     return json.dumps(config, indent=2) + "\n"
 
 
-async def write_error(system: JetStream) -> str:
+async def write_error(system: Client) -> str:
     """Of a stream that stores nothing more, even when the cause is gone; "" = there is none. Raises TRANSPORT_ERRORS."""
-    reply = await system.client.request("$SYS.REQ.SERVER.PING.HEALTHZ", b"{}", timeout=5)
+    reply = await heeding_cancel(system.request("$SYS.REQ.SERVER.PING.HEALTHZ", b"{}", timeout=5))
     error = str(json.loads(reply.data)["data"].get("error", ""))
     return error if "write error" in error else ""
 

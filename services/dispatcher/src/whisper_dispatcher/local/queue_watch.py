@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from whisper_dispatcher.jetstream.connection import TRANSPORT_ERRORS, JetStream
+from nats.aio.client import Client
+
+from whisper_dispatcher.jetstream.connection import TRANSPORT_ERRORS, heeding_cancel
 from whisper_dispatcher.local.nats_server import MIB, write_error
 from whisper_dispatcher.local.processes import Child
 
@@ -34,15 +37,20 @@ class QueueWatch:
 
     async def run(self, url: str, password: str) -> None:
         """password: of the system user."""
-        system = await JetStream.connect(url, name="whisperfleet watch", user="system", password=password)
+        system = Client()
         try:
             while True:
                 await asyncio.sleep(LOOK_EVERY_S)
-                try:
+                with suppress(*TRANSPORT_ERRORS):  # it is being started
+                    if not system.is_connected:
+                        system = Client()
+                        await heeding_cancel(
+                            system.connect(
+                                url, user="system", password=password, allow_reconnect=False, error_cb=_left_unsaid
+                            )
+                        )
                     error = await write_error(system)
-                except TRANSPORT_ERRORS:  # it is being started
-                    continue
-                await self._act(remedy(error, shutil.disk_usage(self._store).free))
+                    await self._act(remedy(error, shutil.disk_usage(self._store).free))
         finally:
             await system.close()
 
@@ -54,3 +62,7 @@ class QueueWatch:
         if wanted == "restart":
             await self._server.restart("nats-server could not write; there is room now, so it is started again")
         self._last = wanted
+
+
+async def _left_unsaid(_: Exception) -> None:
+    """That nats-server is away is told by whoever starts it again."""
