@@ -184,7 +184,7 @@ def _rolled_back(view: View, refusal: Refusal) -> str:
     worker = deployment["spec"]["template"]["spec"]["containers"][0]
     model = next((each["value"] for each in worker["env"] if each["name"] == "WHISPERFLEET_MODEL_PATH"), "its model")
     return (
-        f"{refusal.message} The pods are made from the last good template again (image {worker['image']}, model "
+        f"{refusal.message.rstrip('.')}. The pods are made from the last good template again (image {worker['image']}, model "
         f"{model}). Another change of the spec is tried anew."
     )
 
