@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from tests.e2e.cluster.collect import containers
 from tests.e2e.cluster.commands import run
 from tests.e2e.cluster.errors import ClusterError, CommandFailed
 from tests.e2e.cluster.go_toolchain import PIN, switches_toolchains
-from tests.e2e.cluster.image_build import Image
+from tests.e2e.cluster.image_build import Buildah, Image
 from tests.e2e.cluster.node_services import node_services
 from tests.e2e.cluster.packages import NODE_PACKAGES, missing_packages
 from tests.e2e.cluster.pki import Certificate, issue, make_authority
@@ -187,3 +188,26 @@ def test_the_pinned_go_can_build_every_module() -> None:
         needed = re.search(r"^go (\d+)\.(\d+)", (paths.GO_MODULES / module / "go.mod").read_text("utf-8"), re.MULTILINE)
         assert needed is not None, module
         assert (int(pinned[1]), int(pinned[2])) >= (int(needed[1]), int(needed[2])), module
+
+
+BUILDAH = """\
+#!/bin/sh
+case "$*" in
+  *dangling*) printf 'sha256:old\\nsha256:of-another-name\\n' ;;
+  bud*) touch "$0.built" ;;
+  images*) if [ -e "$0.built" ]; then echo sha256:new; else echo sha256:old; fi ;;
+  rmi*) echo "$2" >> "$0.removed" ;;
+esac
+"""
+
+
+def test_the_image_that_a_build_takes_the_name_from_is_removed_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "buildah"
+    program.write_text(BUILDAH)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("WHISPERFLEET_CACHE", str(tmp_path / "cache"))
+    Buildah().build(Image("localhost/w:e2e", Path("Dockerfile"), tmp_path))
+    assert (tmp_path / "buildah.removed").read_text().split() == ["sha256:old"]

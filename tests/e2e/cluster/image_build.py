@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from . import paths
 from .commands import run, succeeds
+from .errors import CommandFailed
 
 _BUILD_LIMIT_S = 3600.0
 _SAVE_LIMIT_S = 300.0
 _ASK_LIMIT_S = 30.0
+_LISTED = ("buildah", "images", "--quiet", "--no-trunc")
 # Where a company's mirror or its certificate authority is set up for the machine, builds need it too.
 _HOST_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
 
@@ -56,9 +59,22 @@ class Buildah:
         self._env = {"CONTAINERS_STORAGE_CONF": str(config)}
 
     def build(self, image: Image) -> None:
+        before = self._ids(image.name)
         mounts = [f"--volume={file}:{file}:ro" for file in _HOST_FILES if os.path.isfile(file)]
         command = ["buildah", "bud", "--quiet", "--layers", "--isolation=chroot", "--pull-never", *mounts]
         run([*command, *image.options(), image.context], limit_s=_BUILD_LIMIT_S, env=self._env)
+        self._remove_superseded(before, image.name)
+
+    def _remove_superseded(self, before: list[str], name: str) -> None:
+        """Of those that had the name, the ones that have none now: each is hundreds of megabytes."""
+        superseded = set(before) - set(self._ids(name))
+        if not superseded:
+            return
+        nameless = [*_LISTED, "--filter", "dangling=true"]
+        # A space saver: what is still built upon stays, and a store too full to be listed soon is left as it is.
+        with suppress(CommandFailed):
+            for image in superseded & set(run(nameless, limit_s=_SAVE_LIMIT_S, env=self._env).split()):
+                run(["buildah", "rmi", image], limit_s=_SAVE_LIMIT_S, env=self._env)
 
     def has(self, name: str) -> bool:
         return bool(self._ids(name))
@@ -81,8 +97,7 @@ class Buildah:
         partial.replace(target)
 
     def _ids(self, name: str) -> list[str]:
-        listed = ["buildah", "images", "--quiet", "--no-trunc", "--filter", f"reference={name}"]
-        return run(listed, limit_s=_ASK_LIMIT_S, env=self._env).split()
+        return run([*_LISTED, "--filter", f"reference={name}"], limit_s=_ASK_LIMIT_S, env=self._env).split()
 
 
 class Docker:
