@@ -126,9 +126,9 @@ _numbers = itertools.count(1)
 
 
 @contextmanager
-def own_namespace(cluster: Cluster) -> Iterator[Objects]:
-    """Restricted Pod Security is enforced in it."""
-    name = f"speech-{os.getpid()}-{next(_numbers)}"
+def own_namespace(cluster: Cluster, kind: str = "speech") -> Iterator[Objects]:
+    """Restricted Pod Security is enforced in it. kind: which queues it was given, as platform.yaml says."""
+    name = f"{kind}-{os.getpid()}-{next(_numbers)}"
     cluster.kubectl("apply", "--filename", "-", text=json.dumps(namespace(name)))
     yield Objects(cluster, name)
     cluster.kubectl("delete", "namespace", name, "--timeout=180s", limit_s=185)
