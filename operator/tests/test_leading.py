@@ -142,12 +142,14 @@ async def test_one_that_is_alone_goes_on_after_the_api_server_was_away(cluster, 
         await until(lambda: is_served(cluster))
         operator.client.cut.set()
         await until(lambda: not operator.runner._leadership.holds())
+        assert not operator._running.cancelling(), "it would take SIGTERM for the second one"
         lose_a_child(cluster)
         operator.client.cut.clear()
         await until(lambda: ("Service", "speech", "demo") in cluster.objects)
         cluster.hold(client_body(name="late", uid="c-2"))
         operator.runner.clients.see(cluster.objects["WhisperClient", "speech", "late"])
         await until(lambda: ("Secret", "speech", "late-key") in cluster.objects)
+        assert not operator._running.cancelling()
 
 
 async def test_a_follower_that_may_not_read_the_lease_is_not_ready_and_says_so(cluster, queue_url):

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from whisper_dispatcher.jetstream.cancellation import heed_cancellation
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
 from whisper_operator.lease import Sighting, Timing, holder, may_take, released, sighted, taken
 from whisper_operator.resources import LEASES
@@ -47,13 +48,18 @@ class Leadership:
             await self._acquire()
             log.info("leading", lease=self._place[1], holder=self._me)
             try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(work())
-                    group.create_task(self._renew())
+                # A task of its own: on Python 3.11 a failed TaskGroup leaves its task marked as cancelled.
+                await asyncio.create_task(self._hold(work))
             except* LeaseLost as lost:
                 log.warning("no longer leading", reason=str(lost.exceptions[0]))
             finally:
                 await self._release()
+            heed_cancellation()
+
+    async def _hold(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(work())
+            group.create_task(self._renew())
 
     async def _acquire(self) -> None:
         sighting: Sighting | None = None
