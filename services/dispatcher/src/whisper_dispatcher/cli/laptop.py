@@ -16,7 +16,7 @@ def up(
     ] = "demo.en",
     servers: Annotated[int, typer.Option(min=1, max=64, help="How many whisper-servers share the work.")] = 1,
     data: Annotated[Path | None, typer.Option(help="Keep jobs and keys here over restarts.")] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the HTTP API; 0 = any free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the HTTP API; 0 = any free one.")] = 8080,
     ready_file: Annotated[
         Path | None, typer.Option(help='Gets {"url", "key"} once the pipeline answers; for scripts.')
     ] = None,

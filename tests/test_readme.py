@@ -1,0 +1,45 @@
+"""What README.md and docs/ tell people to type, look at or follow is there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from whisper_dispatcher.cli.laptop import up
+
+CHECKOUT = Path(__file__).parents[1]
+DOCUMENTS = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md")]
+DOCUMENTS += sorted((CHECKOUT / "docs").rglob("*.md"))
+TITLE = {document: str(document.relative_to(CHECKOUT)) for document in DOCUMENTS}
+
+
+def shell_blocks(document: Path) -> list[str]:
+    return re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL)
+
+
+def test_the_readmes_addresses_are_where_up_answers() -> None:
+    ports = set(re.findall(r"http://127\.0\.0\.1:(\d+)", (CHECKOUT / "README.md").read_text()))
+    assert ports == {str(inspect.signature(up).parameters["port"].default)}
+
+
+def test_the_readme_starts_on_kubernetes_with_the_lines_of_the_install_guide() -> None:
+    (lines,) = [block for block in shell_blocks(CHECKOUT / "README.md") if "helm install" in block]
+    assert len(lines.splitlines()) == 5
+    assert lines == shell_blocks(CHECKOUT / "docs" / "install.md")[0]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=TITLE.get)
+def test_what_a_document_links_to_is_there(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text())
+    missing = [link for link in links if ":" not in link and not (document.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=TITLE.get)
+def test_every_make_command_of_a_document_exists(document: Path) -> None:
+    told = re.findall(r"(?:^|`)(?:\w+=\S+ )*make ([a-z][a-z0-9-]+)", document.read_text(), re.MULTILINE)
+    known = re.findall(r"^([a-z][a-z0-9-]*):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
+    assert set(told) <= set(known)
