@@ -80,7 +80,7 @@ lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	  --custom-compile-command "make lock" --no-annotate \
 	  --all-extras --group dev --group bench --group build --output-file requirements.lock pyproject.toml
 
-generate: $(SETUP) ## Write manifests/crds and the chart's copies again from the operator's models
+generate: $(SETUP) ## Write manifests/crds, the chart's copies and docs/spec.md again from the operator's models
 	@$(BIN)/python -m whisper_operator.crd.generate
 
 clean: ## Remove what the project installed in this folder; the cache stays

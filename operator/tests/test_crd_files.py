@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from whisper_operator.crd.definition import KINDS
 from whisper_operator.crd.generate import manifest_text
+from whisper_operator.crd.reference import reference_text
 from whisper_operator.crd.schema import structural_schema
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,6 +33,18 @@ def parts_of(kind):
 def test_the_committed_definition_is_what_the_models_say(kind):
     committed = REPOSITORY / "manifests" / "crds" / f"{kind.plural}.yaml"
     assert committed.read_text() == manifest_text(kind), "run `make generate`"
+
+
+def test_the_committed_reference_is_what_the_models_say():
+    assert (REPOSITORY / "docs" / "spec.md").read_text() == reference_text(), "run `make generate`"
+
+
+@every_kind
+def test_the_reference_names_every_field(kind):
+    named = reference_text().partition(f"## {kind.kind}\n")[2].partition("\n## ")[0]
+    inner = [path for path, _ in parts_of(kind) if path.count(".") > 1 and "additionalProperties" not in path]
+    fields = [path.replace(".items", "[]").split(".", 2)[2] for path in inner if not path.endswith(".items")]
+    assert [field for field in fields if f"| `{field}` |" not in named] == []
 
 
 @every_kind

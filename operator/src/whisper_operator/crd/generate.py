@@ -1,4 +1,4 @@
-"""Writes the CustomResourceDefinitions: `python -m whisper_operator.crd.generate [FOLDER]`."""
+"""Writes the CustomResourceDefinitions and their reference: `python -m whisper_operator.crd.generate [FOLDER]`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 import yaml
 
 from whisper_operator.crd.definition import KINDS, Kind, definition
+from whisper_operator.crd.reference import reference_text
 
 FOLDERS = (Path("manifests/crds"), Path("charts/whisperfleet/files/crds"))
 """The chart can read only what lies in it."""
+REFERENCE = Path("docs/spec.md")
 
 
 def manifest_text(kind: Kind) -> str:
@@ -28,9 +30,12 @@ def write(folder: Path) -> list[Path]:
 
 
 def main() -> None:
-    for folder in [Path(sys.argv[1])] if len(sys.argv) > 1 else FOLDERS:
-        for path in write(folder):
-            print(path)  # noqa: T201
+    written = [path for folder in map(Path, sys.argv[1:2] or FOLDERS) for path in write(folder)]
+    if len(sys.argv) == 1:
+        REFERENCE.write_text(reference_text(), encoding="utf-8")
+        written.append(REFERENCE)
+    for path in written:
+        print(path)  # noqa: T201
 
 
 if __name__ == "__main__":

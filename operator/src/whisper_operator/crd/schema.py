@@ -59,7 +59,7 @@ def _resolved(schema: Schema, definitions: dict[str, Schema]) -> Schema:
 
 def _with_default_told(schema: Schema, default: Any) -> Schema:
     """The default in words. A default in the schema would be written into every stored object and never change again."""
-    if default is None or isinstance(default, dict | list | tuple) or "description" not in schema:
+    if default in (None, "") or isinstance(default, dict | list | tuple) or "description" not in schema:
         return schema
     told = default if isinstance(default, str) else json.dumps(default)
     return schema | {"description": f"{schema['description']} Default: {told}."}
