@@ -80,12 +80,15 @@ class StandIn:
     """Cleared: jobs stop before their plan."""
     after_window: dict[int, asyncio.Event] = field(default_factory=dict)
     """Windows wait for their event, if they have one, before their result is written."""
+    after_text: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared: jobs have all their text and are not `completed`."""
     seen: list[JobRecord] = field(default_factory=list)
     index: JobIndex = field(default_factory=JobIndex)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.after_plan.set()
+        self.after_text.set()
 
     def apply(self, stored: Stored) -> None:
         self.index.apply(stored)
@@ -115,6 +118,7 @@ class StandIn:
             await journal.write_once(
                 self.jetstream, names.window_result_subject(record.client, record.job, index), result
             )
+        await self.after_text.wait()
         view = self.index.get(record.job)
         if view and not view.is_final:
             await journal.complete(self.jetstream, view)
