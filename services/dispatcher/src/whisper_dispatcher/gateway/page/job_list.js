@@ -10,13 +10,19 @@ export class JobList {
   #api;
   #cards = new Map();
   #oldest = "";
+  #loading = Promise.resolve();
 
   constructor(api) {
     this.#api = api;
   }
 
   /** The next page of what the service knows. Raises ApiError. */
-  async load() {
+  load() {
+    this.#loading = this.#load();
+    return this.#loading;
+  }
+
+  async #load() {
     const page = await this.#api.jobs(this.#oldest);
     this.#oldest = page.data.at(-1)?.id ?? this.#oldest;
     const known = new Set([...this.#cards.keys()].map((job) => job.id));
@@ -43,7 +49,8 @@ export class JobList {
     for (const file of files) {
       const job = Job.ofFile(file);
       byId("jobs").prepend(this.#card(job).element);
-      this.#start(job, options);
+      // A list that is on its way could hold the job too, before anybody knows that the two are one.
+      this.#loading.catch(() => {}).then(() => this.#start(job, options));
     }
     announce([...files].map((file) => file.name).join(", "));
     this.#renderNone();
