@@ -126,7 +126,7 @@ def test_up_refuses_a_file_that_is_no_model_before_it_starts_anything(
     model = tmp_path / "other.bin"
     if content is not None:
         model.write_bytes(content)
-    result = CliRunner().invoke(app, ["up", "--model", str(model), "--data", str(tmp_path / "data")])
-    assert result.exit_code == 1
-    assert words in " ".join(result.output.split())
+    result = whisperfleet("up", "--model", str(model), "--data", str(tmp_path / "data"))
+    assert result.returncode == 1
+    assert words in " ".join(result.stderr.split())
     assert not started.exists() and not (tmp_path / "data").exists()
