@@ -150,6 +150,12 @@ def test_a_cluster_that_took_the_place_of_ours_is_left_alone(monkeypatch: pytest
         clusters.current()
 
 
+def test_taking_down_what_never_came_up_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "CLUSTER", tmp_path / "never" / "built")
+    providers.down()
+    assert not (tmp_path / "never").exists()
+
+
 def test_another_provider_is_refused_while_a_cluster_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "recorded", lambda: Cluster("context", "production", uid="u"))
     with pytest.raises(ClusterError, match="production"):

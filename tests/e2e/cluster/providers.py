@@ -130,6 +130,8 @@ def _unrecorded(provider: Provider) -> Cluster | None:
 
 
 def down() -> None:
+    if not paths.CLUSTER.exists():
+        return  # nothing was ever brought up from this checkout
     with exclusive_lock(paths.CLUSTER / ".lock"):
         cluster = clusters.recorded()
         if cluster is not None:
