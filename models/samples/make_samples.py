@@ -1,10 +1,10 @@
 """Makes the recordings of this folder and samples.tsv, from text that is fixed here.
 
     apt-get install espeak-ng
-    python models/samples/make_samples.py
+    python models/samples/make_samples.py [FILE…]
 
-The results are kept in the repository; run it only to change them. The demo model knows no other words than those
-used here.
+The results are kept in the repository; run it only to change them, and name the files that are to change: encoders of
+another version write other bytes. models/demo/words.py has the words that the demo model knows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import io
 import random
 import shutil
 import subprocess
+import sys
 import wave
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from av.video.stream import VideoStream
 
 FOLDER = Path(__file__).parent
 LANGUAGE = "en"
+MADE_BY = "python models/samples/make_samples.py"
 FRAMES_PER_SECOND = 5
 WORDS_PER_MINUTE = 150
 AUDIBLE = 100
@@ -98,6 +100,10 @@ def samples() -> Iterator[Sample]:
     # The containers of phones, browsers and archives.
     yield Sample("note.m4a", ("close the window please", "error four five six"), "aac", 44_100, bit_rate=48_000)
     yield Sample("note.webm", ("play the music", "next is alpha bravo charlie"), "libopus", 48_000, bit_rate=24_000)
+    # What a telephone exchange records.
+    yield Sample(
+        "call.amr", ("hello this is oscar", "the time is two five"), "libopencore_amrnb", 8_000, bit_rate=12_200
+    )
     yield Sample("note.flac", ("the time is seven nine", "good night"), "flac")
     # A film with a sound track, and one without.
     yield Sample("video.mp4", ("stop the music", "go left please"), "aac", 44_100, bit_rate=48_000, picture=True)
@@ -201,15 +207,19 @@ def seconds(path: Path) -> float:
         return round((container.duration or 0) / av.time_base, 2)
 
 
-def main() -> None:
+def main(wanted: list[str]) -> None:
+    """Writes the recordings named, or all, and the table of all."""
     with (FOLDER / "samples.tsv").open("w", newline="") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
-        table.writerow(("file", "seconds", "text", "language"))
+        table.writerow(("file", "seconds", "text", "language", "made_by"))
         for sample in samples():
-            write(sample)
+            if not wanted or sample.file in wanted:
+                write(sample)
             text = " ".join(sample.sentences)
-            table.writerow((sample.file, seconds(FOLDER / sample.file), text, LANGUAGE if text else ""))
+            table.writerow(
+                (sample.file, seconds(FOLDER / sample.file), text, LANGUAGE if text else "", f"{MADE_BY} {sample.file}")
+            )
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

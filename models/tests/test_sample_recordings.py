@@ -29,3 +29,10 @@ def test_a_recording_is_as_long_as_its_row_says_and_has_sound_when_it_has_text(r
         assert container.duration is not None
         assert container.duration / av.time_base == pytest.approx(float(row["seconds"]), abs=0.05)
         assert bool(container.streams.audio) is bool(row["text"])
+
+
+@pytest.mark.parametrize("row", table(), ids=lambda row: row["file"])
+def test_a_row_says_how_its_recording_is_made_again(row: dict[str, str]) -> None:
+    program = row["made_by"].split()[1]
+    assert row["made_by"] == f"python {program} {row['file']}"
+    assert (FOLDER.parents[1] / program).is_file()
