@@ -54,7 +54,7 @@ def transcribe_sample(binary: Path) -> str:
         model, sample = demo_model_path(), sample_path(SAMPLE)
     except NotBundled as error:
         raise ToolMissing(f"The whisper-server at {binary} could not be tried: {error}") from error
-    with _running(binary, model) as url:
+    with serving(binary, model) as url:
         try:
             response = httpx.post(
                 f"{url}/inference",
@@ -73,7 +73,7 @@ def transcribe_sample(binary: Path) -> str:
 
 
 @contextmanager
-def _running(binary: Path, model: Path) -> Iterator[str]:
+def serving(binary: Path, model: Path) -> Iterator[str]:
     port = free_port()
     command: list[str | Path] = [binary, "-m", model, "--host", "127.0.0.1", "--port", str(port)]
     with tempfile.TemporaryFile() as output:
