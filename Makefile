@@ -75,10 +75,24 @@ chaos-bot: $(SETUP) ## Kill bot, gateway and NATS under 300 recordings; writes b
 page-images: $(SETUP) ## Draw the web page's states into docs/images again
 	@WHISPERFLEET_PAGE_IMAGES=docs/images $(BIN)/python -m pytest -q tests/page/test_web_page.py
 
+.venv/.demo-model: $(SETUP) models/demo/requirements.lock
+	@echo "Installing what training needs into .venv"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement models/demo/requirements.lock
+	@touch $@
+
+demo-model: .venv/.demo-model ## Make the demo model from nothing, in about two hours; goes on where it stopped
+	@$(BIN)/python -m models.demo make $(ARGS)
+
+demo-model-eval: $(SETUP) ## Measure the demo model: the table of its model card
+	@$(BIN)/python -m models.demo evaluate $(ARGS)
+
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --no-annotate \
 	  --all-extras --group dev --group bench --group build --output-file requirements.lock pyproject.toml
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" --no-annotate \
+	  --constraints requirements.lock --group demo-model --output-file models/demo/requirements.lock
 
 generate: $(SETUP) ## Write manifests/crds, the chart's copies and docs/spec.md again from the operator's models
 	@$(BIN)/python -m whisper_operator.crd.generate
@@ -86,4 +100,4 @@ generate: $(SETUP) ## Write manifests/crds, the chart's copies and docs/spec.md 
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build
 
-.PHONY: help setup demo up check test e2e chaos chaos-bot chaos-cluster bench bench-operator cluster-up cluster-images cluster-down page-images lock generate clean
+.PHONY: help setup demo up check test e2e chaos chaos-bot chaos-cluster bench bench-operator cluster-up cluster-images cluster-down page-images demo-model demo-model-eval lock generate clean
