@@ -80,7 +80,7 @@ page-images: $(SETUP) ## Draw the web page's states into docs/images again
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement models/demo/requirements.lock
 	@touch $@
 
-demo-model: .venv/.demo-model ## Make the demo model from nothing, in about two hours; goes on where it stopped
+demo-model: .venv/.demo-model ## Make the demo model from nothing, in hours; goes on where it stopped
 	@$(BIN)/python -m models.demo make $(ARGS)
 
 demo-model-eval: $(SETUP) ## Measure the demo model: the table of its model card
