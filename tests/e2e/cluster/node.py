@@ -37,6 +37,8 @@ from .waiting import wait_until
 CONTEXT = "whisperfleet-e2e"
 _CONFIG = paths.NODE / "node.json"
 _PID = paths.NODE / "pid"
+_kept: list[subprocess.Popen[bytes]] = []
+"""A node outlives whoever started it; Python would warn of a child that is forgotten while it runs."""
 _LIB = paths.NODE / "lib"
 _LOG = paths.NODE / "log"
 _INSIDE_KUBECONFIGS = ("controller-manager", "scheduler", "kube-proxy", "kubelet")
@@ -179,6 +181,7 @@ def _start(listener: socket.socket) -> None:
             pass_fds=(listener.fileno(),),
             start_new_session=True,
         )
+    _kept.append(keeper)
     _PID.write_text(str(keeper.pid), "ascii")
 
     def missing() -> str | None:
