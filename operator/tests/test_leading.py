@@ -162,8 +162,9 @@ async def test_a_follower_that_may_not_read_the_lease_is_not_ready_and_says_so(c
         assert operator.written == []
 
 
-async def test_a_process_that_was_paused_writes_nothing_before_it_knows_that_its_time_is_over(cluster, monkeypatch):
-    client = cluster.another_client()
+@asynccontextmanager
+async def leader_of(client):
+    """A leadership that holds the Lease, with work that never ends."""
     leading = Leadership(client, PLACE, "a", TIMING)
     at_work = asyncio.Event()
 
@@ -174,17 +175,23 @@ async def test_a_process_that_was_paused_writes_nothing_before_it_knows_that_its
     running = asyncio.create_task(leading.lead(work))
     try:
         await asyncio.wait_for(at_work.wait(), LIMIT_S)
+        yield leading
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def test_a_process_that_was_paused_writes_nothing_before_it_knows_that_its_time_is_over(cluster, monkeypatch):
+    client = cluster.another_client()
+    async with leader_of(client) as leading:
         guarded = client.guarded(leading.holds)
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "speech"}, "spec": {}}
         await guarded.apply(SERVICES, service, force=False)
         now_s = time.monotonic()
-        monkeypatch.setattr(leadership.time, "monotonic", lambda: now_s + TIMING.stops_s)
-        with pytest.raises(NotLeading):
-            await guarded.apply(SERVICES, service, force=False)
-    finally:
-        monkeypatch.undo()
-        running.cancel()
-        await asyncio.wait({running})
+        with monkeypatch.context() as later:
+            later.setattr(leadership.time, "monotonic", lambda: now_s + TIMING.stops_s)
+            with pytest.raises(NotLeading):
+                await guarded.apply(SERVICES, service, force=False)
 
 
 async def test_of_two_that_try_at_the_same_time_one_succeeds(cluster):
@@ -210,22 +217,10 @@ async def test_of_two_that_try_at_the_same_time_one_succeeds(cluster):
 
 async def test_a_renewal_whose_answer_was_lost_costs_nothing(cluster):
     client = cluster.another_client()
-    leading = Leadership(client, PLACE, "a", TIMING)
-    at_work = asyncio.Event()
-
-    async def work():
-        at_work.set()
-        await asyncio.Event().wait()
-
-    running = asyncio.create_task(leading.lead(work))
-    try:
-        await asyncio.wait_for(at_work.wait(), LIMIT_S)
+    async with leader_of(client) as leading:
         live = await client.get(LEASES, *PLACE)
         await cluster.replace(LEASES, live | {"spec": live["spec"] | {"renewTime": "later"}})
         await asyncio.sleep(TIMING.stops_s + 0.5)
         assert leading.holds()
         assert live["spec"]["leaseTransitions"] == cluster.objects["Lease", *PLACE]["spec"]["leaseTransitions"]
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
     assert leader(cluster) is None
