@@ -3,12 +3,10 @@
 import asyncio
 
 import pytest
-from gateway_harness import NatsServer, prepare
 from strict_cluster import StrictCluster
 from whisper_client_objects import client_body
 from whisper_server_objects import settings
 
-from whisper_dispatcher.jetstream.connection import connected
 from whisper_dispatcher.jobs.clients import list_clients
 from whisper_operator.client_keeper import ClientKeeper
 from whisper_operator.events import Recorder
@@ -16,18 +14,6 @@ from whisper_operator.working import NotAsWanted
 
 KEY = ("speech", "app")
 SECRET = ("Secret", "speech", "app-key")
-
-
-@pytest.fixture
-async def jetstream(tmp_path):
-    server = NatsServer(tmp_path)
-    server.start()
-    try:
-        await asyncio.to_thread(lambda: asyncio.run(prepare(server.url)))
-        async with connected(server.url, name="test") as found:
-            yield found
-    finally:
-        server.kill()
 
 
 @pytest.fixture

@@ -1,27 +1,11 @@
 """The gateway's bucket of clients, on a real nats-server."""
 
-import asyncio
-
 import pytest
-from gateway_harness import NatsServer, prepare
 from whisper_client_objects import client, live
 
-from whisper_dispatcher.jetstream.connection import connected
 from whisper_dispatcher.jobs.clients import list_clients, new_key, register_key
 from whisper_operator.client_key import client_record, record_owner, rotation_patch
 from whisper_operator.client_registry import ClientRegistry, KeyTaken
-
-
-@pytest.fixture
-async def jetstream(tmp_path):
-    server = NatsServer(tmp_path)
-    server.start()
-    try:
-        await asyncio.to_thread(lambda: asyncio.run(prepare(server.url)))
-        async with connected(server.url, name="test") as found:
-            yield found
-    finally:
-        server.kill()
 
 
 async def test_a_rotated_key_takes_the_place_of_the_old_one(jetstream):
