@@ -41,7 +41,7 @@ class WhisperModelMissing(Exception):
     """A sentence for the author of the WhisperServer that names it."""
 
 
-Settled = tuple[str, str, str]
+LastingDifference = tuple[str, str, str]
 """Hash of what was wanted, version of what came of it, and the difference that stayed."""
 
 
@@ -71,7 +71,7 @@ class Reconciler:
         self._settings = settings
         self._store = store
         self._take = take
-        self._settled: dict[str, Settled] = {}
+        self._lasting: dict[str, LastingDifference] = {}
         self._as_wanted: dict[str, tuple[str, str]] = {}
         """By the UID of a child: hash and version that were the same, so that they need no second comparison."""
 
@@ -215,12 +215,12 @@ class Reconciler:
         uid = answer["metadata"]["uid"]
         difference = first_difference(manifest, answer)
         if difference is None:
-            self._settled.pop(uid, None)
+            self._lasting.pop(uid, None)
         else:
-            self._settled[uid] = (_hash(manifest), _content_version(answer), difference)
+            self._lasting[uid] = (_hash(manifest), _content_version(answer), difference)
 
     def forget_child(self, uid: str) -> None:
-        self._settled.pop(uid, None)
+        self._lasting.pop(uid, None)
         self._as_wanted.pop(uid, None)
 
     def _difference(self, manifest: Manifest, live: Manifest) -> str | None:
@@ -229,7 +229,7 @@ class Reconciler:
         if self._as_wanted.get(uid) == compared:
             return None
         difference = first_difference(manifest, live)
-        if difference and self._settled.get(uid) != (_hash(manifest), _content_version(live), difference):
+        if difference and self._lasting.get(uid) != (_hash(manifest), _content_version(live), difference):
             return difference
         self._as_wanted[uid] = compared
         return None
