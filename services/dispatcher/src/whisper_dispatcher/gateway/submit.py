@@ -160,9 +160,7 @@ class Submitter:
             return False
         view = self._index.get(job, submission.client)
         if view and view.record:
-            # Whoever waits is answered once all text is on disk, a moment before the job is `completed`.
-            has_text = view.name == "completed" or (view.is_complete and not view.is_final)
-            return submission.is_retry if has_text else not view.is_final
+            return submission.is_retry if view.has_text else not view.is_final
         return await journal.read_record(self._jetstream, submission.client, job) is not None
 
     async def _await_record(self, client: str, job: str) -> JobRecord | None:

@@ -18,7 +18,7 @@ async def wait_text(gateway: Gateway, request: Request, job: str, wait_s: float)
     A job that is complete becomes `completed` a moment later; nobody needs to wait for that. The job runs on when its
     client leaves (raises ClientDisconnect).
     """
-    return await wait_until(gateway, request, job, lambda view: view.is_final or view.is_complete, wait_s)
+    return await wait_until(gateway, request, job, lambda view: view.is_final or view.has_text, wait_s)
 
 
 async def wait_until(

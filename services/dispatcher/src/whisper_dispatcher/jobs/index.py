@@ -59,6 +59,11 @@ class JobView:
         return self.total is not None and len(self.done) >= self.total
 
     @property
+    def has_text(self) -> bool:
+        """Completed, or about to be: whoever waits is answered once every window's result is in the journal."""
+        return self.name == "completed" or (self.is_complete and not self.is_final)
+
+    @property
     def name(self) -> str:
         """The state a client sees."""
         if self.state and self.is_final:
