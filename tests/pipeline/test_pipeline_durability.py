@@ -61,6 +61,10 @@ class Follower:
     def _read(self, until_windows: int | None) -> bool:
         headers = {"Last-Event-ID": self.last_id} if self.last_id else {}
         with self.http.stream("GET", f"{self.job}/events", headers=headers) as stream:
+            if stream.status_code == 503 and "Retry-After" in stream.headers:
+                # A gateway that has just started serves before it has read the queue, and says to come again.
+                time.sleep(0.1)
+                return False
             assert stream.status_code == 200, stream.read()
             kept: dict[str, str] = {}
             for line in stream.iter_lines():
