@@ -37,7 +37,7 @@ def transcript_at_hand(feed: JobFeed, view: JobView) -> Transcript | None:
 
 
 async def transcript_of(jetstream: JetStream, view: JobView) -> Transcript:
-    """Of a completed job; lives through a short absence of NATS. Raises 404 when it was erased meanwhile."""
+    """Of a job that has its text; lives through a short absence of NATS. Raises 404 when it was erased meanwhile."""
     for _ in range(READ_TRIES - 1):
         try:
             return await _read(jetstream, view)
@@ -53,6 +53,9 @@ async def _read(jetstream: JetStream, view: JobView) -> Transcript:
         journal.read_results(jetstream, view.client, view.job, indexes),
     )
     if plan is None or len(results) < len(plan.windows):
+        if view.has_text:
+            # Any replica of NATS answers reads, one that is behind too.
+            raise QueueUnavailable(f"the transcript of job {view.job} is not read whole yet")
         raise errors.job_not_found(view.job)
     return await merged(plan, results)
 
