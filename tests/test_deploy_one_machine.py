@@ -152,6 +152,21 @@ def test_a_unit_is_hardened(unit: Path, tmp_path: Path) -> None:
     assert float(exposure[1]) <= WORST_EXPOSURE
 
 
+def test_the_guides_enable_line_has_every_unit_started_at_boot(tmp_path: Path) -> None:
+    (line,) = re.findall(r"systemctl enable --now (whisperfleet-\S+)", (DEPLOY / "README.md").read_text())
+    shell = [tests.programs.program("bash"), "-c", f"echo {line} whisperfleet-bot"]
+    told = subprocess.run(shell, capture_output=True, text=True, check=True)
+    names = told.stdout.split()
+    assert {f"{name}.service" for name in names} == {unit.name for unit in UNITS}
+    shutil.copytree(DEPLOY / "systemd", tmp_path / "etc/systemd/system")
+    systemctl = [tests.programs.program("systemctl", "systemd"), f"--root={tmp_path}"]
+    subprocess.run([*systemctl, "enable", *names], check=True)
+    found = subprocess.run([*systemctl, "is-enabled", *names], capture_output=True, text=True, check=False)
+    assert found.stdout.split() == ["enabled"] * len(names)
+    started = {path.name for path in (tmp_path / "etc/systemd/system/multi-user.target.wants").iterdir()}
+    assert started == {unit.name for unit in UNITS}
+
+
 def test_secrets_are_made_once_and_shown_to_nobody_else(tmp_path: Path) -> None:
     folder = make_secrets(tmp_path)
     before = {path.name: path.read_text() for path in folder.iterdir()}
