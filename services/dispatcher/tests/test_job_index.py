@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import count
 
 import pytest
@@ -102,6 +103,27 @@ def test_only_earlier_jobs_of_the_same_class_are_ahead_in_the_queue(journal: Jou
     assert [journal.index.queue_position(view) for view in (first, bulk, second, third)] == [0, 0, 1, 2]
     journal.state("a", JobState(state="cancelled", at=1.0))
     assert [journal.index.queue_position(view) for view in (first, second, third)] == [0, 0, 1]
+
+
+def test_a_requeued_job_has_its_old_place_and_an_erased_one_none(journal: Journal) -> None:
+    first, second, third = (journal.accept(job) for job in ("a", "b", "c"))
+    journal.state("a", JobState(state="failed", at=1.0, reason=FailureReason.TIMEOUT))
+    assert [journal.index.queue_position(view) for view in (first, second, third)] == [0, 0, 1]
+    journal.state("a", JobState(state="queued", at=2.0, generation=1))
+    assert [journal.index.queue_position(view) for view in (first, second, third)] == [0, 1, 2]
+    journal.state("b", JobState(state="cancelled", at=3.0))
+    journal.state("b", JobState(state="deleted", at=4.0))
+    assert journal.index.queue_position(third) == 1
+    again = journal.accept("b")
+    assert [journal.index.queue_position(view) for view in (first, third, again)] == [0, 1, 2]
+
+
+def test_the_places_in_a_long_queue_are_told_at_once(journal: Journal) -> None:
+    """One walk over the active jobs for every job shown held up the gateway: here some 20 s of it."""
+    views = [journal.accept(f"j{number}") for number in range(3000)]
+    started = time.perf_counter()
+    assert [journal.index.queue_position(view) for view in views] == list(range(3000))
+    assert time.perf_counter() - started < 2
 
 
 def test_audio_seconds_count_on_the_day_of_acceptance_and_once(journal: Journal) -> None:

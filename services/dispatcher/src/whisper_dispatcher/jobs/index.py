@@ -6,13 +6,14 @@ A projection and nothing else: it can be thrown away and read again. Bodies of r
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from whisper_contracts.messages import FINAL, Attempt, JobRecord, JobState, Plan, WindowFailure
-from whisper_contracts.names import Class, parse_job_subject
+from whisper_contracts.names import CLASSES, Class, parse_job_subject
 from whisper_dispatcher.jetstream.connection import Stored
 
 TOMBSTONE_TTL_S = 24 * 3600
@@ -75,6 +76,8 @@ class JobIndex:
     def __init__(self) -> None:
         self._jobs: dict[str, JobView] = {}
         self._active: dict[str, set[str]] = {}
+        self._queues: dict[Class, list[int]] = {class_: [] for class_ in CLASSES}
+        """Record sequences of the active jobs, ascending."""
         self._audio_seconds: dict[tuple[str, str], float] = {}
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._tombstones: dict[str, Tombstone] = {}
@@ -89,8 +92,7 @@ class JobIndex:
             self._active.setdefault(client, set()).add(job)
         match kind:
             case "record":
-                view.record = JobRecord.decode(stored.data)
-                view.record_sequence = stored.sequence
+                self._apply_record(view, JobRecord.decode(stored.data), stored.sequence)
             case "plan":
                 self._apply_plan(view, Plan.decode(stored.data))
             case "window" if index is not None:
@@ -103,6 +105,11 @@ class JobIndex:
                 self._apply_state(view, JobState.decode(stored.data), stored.sequence)
         view.last_sequence = max(view.last_sequence, stored.sequence)
         self._notify(job)
+
+    def _apply_record(self, view: JobView, record: JobRecord, sequence: int) -> None:
+        self._queue(view, is_active=False)
+        view.record, view.record_sequence = record, sequence
+        self._queue(view, is_active=not view.is_final)
 
     def _apply_plan(self, view: JobView, plan: Plan) -> None:
         if view.total is None:
@@ -122,6 +129,18 @@ class JobIndex:
         else:
             active.add(view.job)
             view.attempts.clear()
+        self._queue(view, is_active=not view.is_final)
+
+    def _queue(self, view: JobView, *, is_active: bool) -> None:
+        if view.record is None:
+            return
+        queue = self._queues[view.record.class_]
+        place = bisect_left(queue, view.record_sequence)
+        is_known = queue[place : place + 1] == [view.record_sequence]
+        if is_active and not is_known:
+            queue.insert(place, view.record_sequence)
+        elif is_known and not is_active:
+            del queue[place]
 
     def _bury(self, tombstone: Tombstone) -> None:
         """Those that have expired in the journal too are dropped here; the oldest come first."""
@@ -175,16 +194,7 @@ class JobIndex:
         """How many jobs of its class were accepted before it and are not final; 0 = it is next or running."""
         if view.is_final or view.record is None:
             return 0
-        return sum(
-            1
-            for other in self.active()
-            if other.record
-            and other.record.class_ == view.record.class_
-            and other.record_sequence < view.record_sequence
-        )
-
-    def waiting(self, class_: Class | None = None) -> int:
-        return sum(1 for view in self.active() if view.record and class_ in (None, view.record.class_))
+        return bisect_left(self._queues[view.record.class_], view.record_sequence)
 
     @contextmanager
     def watch(self, job: str) -> Iterator[asyncio.Event]:
