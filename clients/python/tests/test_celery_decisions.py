@@ -13,7 +13,7 @@ from celery import Celery
 from celery.exceptions import Ignore, Retry
 
 from whisperfleet import celery as tasks
-from whisperfleet.celery import HEADER, LONGEST_LOOK_S, MAX_RETRIES, TASK, look_delay_s, retry_delay_s
+from whisperfleet.celery import HEADER, LONGEST_LOOK_S, LONGEST_RETRY_S, MAX_RETRIES, TASK, look_delay_s, retry_delay_s
 from whisperfleet.client import Client, GatewayUnreachable, JobFailed, ServiceUnavailable, TooManyRequests
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -139,6 +139,23 @@ def test_a_full_queue_is_tried_again_not_before_it_asks_to(task: Any, gateway: G
     assert isinstance(again.value.exc, TooManyRequests)
 
 
+def test_a_spent_daily_quota_fails_the_task_at_once(task: Any, gateway: Gateway, note: str) -> None:
+    spent = {"error": {"message": "Used up.", "code": "insufficient_quota"}}
+    gateway.says("POST /v1/jobs", 429, spent, **{"Retry-After": "80000", "x-should-retry": "false"})
+    with pytest.raises(TooManyRequests, match="Used up") as refusal:
+        run(task, note)
+    assert refusal.value.code == "insufficient_quota"
+
+
+def test_cancelling_gives_up_where_the_gateway_says_that_no_try_helps(task: Any, gateway: Gateway, note: str) -> None:
+    gateway.says("POST /v1/jobs/j1/cancel", 503, {"error": {"message": "Never."}}, **{"x-should-retry": "false"})
+    cancelling = task.app.tasks["whisperfleet.cancel_transcription"]
+    arguments = ["j1", note, {}, "k"]
+    cancelling.push_request(id="t2", args=arguments, kwargs={}, retries=0, called_directly=False, is_eager=False)
+    with pytest.raises(ServiceUnavailable, match="Never"):
+        cancelling.run(*arguments)
+
+
 def test_a_refused_option_fails_the_task_at_once(task: Any, gateway: Gateway, note: str) -> None:
     gateway.says("POST /v1/jobs", 400, {"error": {"message": "No such language."}})
     with pytest.raises(Exception, match="No such language"):
@@ -194,8 +211,11 @@ def test_looks_grow_rarer_up_to_a_limit() -> None:
     [
         (GatewayUnreachable("Away."), 0.5, 1.5),
         (ServiceUnavailable("Away.", status=503, retry_after_s=2.0), 2.0, 3.0),
+        (ServiceUnavailable("Away.", status=503, retry_after_s=86_400.0), LONGEST_RETRY_S, LONGEST_RETRY_S),
     ],
 )
-def test_a_retry_waits_at_least_what_is_asked_for(problem: Exception, least_s: float, most_s: float) -> None:
+def test_a_retry_waits_what_is_asked_for_but_never_longer_than_the_longest(
+    problem: Exception, least_s: float, most_s: float
+) -> None:
     delays = [retry_delay_s(problem, 0) for _ in range(100)]
     assert least_s <= min(delays) and max(delays) <= most_s

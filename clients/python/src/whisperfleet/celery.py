@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 from functools import lru_cache
-from typing import Any, TypedDict
+from typing import Any, NoReturn, TypedDict
 
 from celery import shared_task
 from celery.backends.base import DisabledBackend
@@ -76,7 +76,7 @@ def transcribe_audio(self: Any, audio: str, **options: Any) -> dict[str, Any]:
         if job.state == "completed":
             return _client().transcript(job.id).model_dump(mode="json")
     except TRANSIENT as error:
-        raise self.retry(exc=error, countdown=retry_delay_s(error, self.request.retries)) from error
+        _try_again(self, error)
     if job.is_final:
         _fail(self, failure_of(job), looks)
     _come_back(self, Waiting(job=job.id, looks=looks + 1, requeue=False), look_delay_s(looks))
@@ -94,7 +94,7 @@ def cancel_transcription(self: Any, job: str | None, audio: str, options: dict[s
     except NotFound:
         return
     except TRANSIENT as error:
-        raise self.retry(exc=error, countdown=retry_delay_s(error, self.request.retries)) from error
+        _try_again(self, error)
 
 
 @task_revoked.connect
@@ -124,10 +124,10 @@ def look_delay_s(looks: int) -> float:
 
 
 def retry_delay_s(error: Exception, retries: int) -> float:
-    """Exponential with full jitter, and never less than Retry-After asks for."""
+    """Exponential with full jitter, and not less than Retry-After asks for, but for what is too long for a countdown."""
     delay_s = random.uniform(0, min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(retries, 16)))  # noqa: S311
     asked_s = error.retry_after_s if isinstance(error, ApiError) else None
-    return delay_s + (asked_s or FIRST_LOOK_S)
+    return min(LONGEST_RETRY_S, delay_s + (asked_s or FIRST_LOOK_S))
 
 
 def _advance(waiting: Waiting | None, audio: str, options: dict[str, Any], key: str) -> Job:
@@ -136,6 +136,12 @@ def _advance(waiting: Waiting | None, audio: str, options: dict[str, Any], key: 
         return client.submit(audio, idempotency_key=key, **options)
     job = client.job(waiting["job"])
     return client.requeue(job.id) if waiting["requeue"] and job.state == "failed" else job
+
+
+def _try_again(task: Any, error: Exception) -> NoReturn:
+    if isinstance(error, ApiError) and not error.should_retry:
+        raise error
+    raise task.retry(exc=error, countdown=retry_delay_s(error, task.request.retries)) from error
 
 
 def _fail(task: Any, failure: JobFailed, looks: int) -> None:
