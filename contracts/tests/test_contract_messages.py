@@ -55,7 +55,7 @@ MESSAGES: list[Message] = [
         language="en",
         segments=(Segment(start_s=0.0, end_s=1.0, text="hi", words=(Word(word="hi", start_s=0.0, end_s=0.5),)),),
     ),
-    Attempt(retry_at=9.0, **FAILURE),
+    Attempt(retry_at=9.0, begun=2, **FAILURE),
     WindowFailure(index=3, **FAILURE),
     JobState(state="failed", at=3.0, reason=FailureReason.INTERNAL, message="It broke."),
     DeadLetter(job="j", client="c", at=1.0, window=3, **FAILURE),

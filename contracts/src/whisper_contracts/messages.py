@@ -138,13 +138,16 @@ class WindowResult(Message):
 
 
 class Attempt(Message):
-    """Journal `attempt.<n>`: window n failed and will be tried again. The last one counts."""
+    """Journal `attempt.<n>`: window n failed and will be tried again, or is tried again now. The last one counts."""
 
     generation: int
     attempts: int
+    """Failures; 0 where only `begun` has something to tell, and `reason` nothing."""
     reason: FailureReason
     message: str = ""
     retry_at: float
+    begun: int = 0
+    """Inferences that were begun without a word of their end yet: each worker may have died of it."""
 
 
 class WindowFailure(Message):

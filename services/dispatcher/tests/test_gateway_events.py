@@ -64,6 +64,10 @@ async def test_events_of_a_running_job_come_until_its_end(on: Stage) -> None:
     attempt = Attempt(generation=0, attempts=1, reason=FailureReason.TIMEOUT, retry_at=time.time())
     await on.jetstream.publish(names.attempt_subject(on.client, job, 0), attempt.encode())
     await until(lambda: bool((view := on.gateway.index.get(job)) and view.attempts))
+    # That a worker has begun is no failure, and tells none a second time.
+    for index, before in ((0, attempt), (1, attempt.model_copy(update={"attempts": 0}))):
+        begun = before.model_copy(update={"begun": 1})
+        await on.jetstream.publish(names.attempt_subject(on.client, job, index), begun.encode())
     gates[0].set()
     gates[1].set()
     answer = await following

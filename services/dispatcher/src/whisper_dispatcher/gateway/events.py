@@ -38,6 +38,7 @@ class EventWriter:
         self._last_sequence = 0
         self._plan: Plan | None = None
         self._done: set[int] = set()
+        self._attempts: dict[int, tuple[int, int]] = {}
         self.is_over = False
 
     def write(self, stored: Stored) -> str:
@@ -64,7 +65,7 @@ class EventWriter:
                 self._done.add(index)
                 return "window", self._window(index, stored.data)
             case "attempt" if index is not None:
-                return "attempt", _attempt(index, Attempt.decode(stored.data))
+                return self._attempt(index, Attempt.decode(stored.data))
             case "state":
                 return self._state(JobState.decode(stored.data))
         return None
@@ -81,14 +82,19 @@ class EventWriter:
             ]
         }
 
+    def _attempt(self, window: int, attempt: Attempt) -> Event | None:
+        """A failure, told once: its message comes again when a worker notes that it tries again."""
+        failure = (attempt.generation, attempt.attempts)
+        if not attempt.attempts or self._attempts.get(window) == failure:
+            return None
+        self._attempts[window] = failure
+        told = attempt.model_dump(mode="json", include={"attempts", "reason", "message", "retry_at"})
+        return "attempt", {"window": window} | told
+
     def _state(self, state: JobState) -> Event:
         self.is_over = state.state != "queued"
         name = "requeued" if state.state == "queued" else state.state
         return name, {"reason": state.reason, "message": state.message or None}
-
-
-def _attempt(window: int, attempt: Attempt) -> dict[str, Any]:
-    return {"window": window} | attempt.model_dump(mode="json", include={"attempts", "reason", "message", "retry_at"})
 
 
 class QueuePlace:

@@ -11,8 +11,9 @@ MAX_ATTEMPTS = 5
 BASE_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
 
-MAX_DELIVERIES = 30
-"""A message delivered this often without a recorded attempt takes its workers down: it is given up."""
+MAX_DEATHS = 10
+"""A window that was begun this often without a word of how it ended takes its workers down: it is given up. Being handed
+back is no sign of that: with many slots it happens dozens of times in a second."""
 
 
 @dataclass(frozen=True, slots=True)

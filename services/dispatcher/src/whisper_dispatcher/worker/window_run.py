@@ -61,25 +61,25 @@ class WindowRun:
             progress.cancel()
 
     async def _run(self, server: WhisperServer, cancelled: asyncio.Event) -> None:
-        attempts = 0
-        if self.delivery.deliveries > 1:
-            known = await self._attempts_before()
-            if known is None:
-                await self.delivery.ack()
-                return
-            attempts = known
+        if self.delivery.deliveries > 1 and await self._is_done():
+            await self.delivery.ack()
+            return
+        before = await self._attempt_before()
+        if before.begun >= retry.MAX_DEATHS:
+            died = JobFailed(FailureReason.INTERNAL, "Every worker that took this part of the audio died of it.")
+            await self._give_up(died, before.attempts + before.begun)
+            return
+        await self._note_begun(before)
         try:
-            if self.delivery.deliveries - attempts > retry.MAX_DELIVERIES:
-                raise JobFailed(FailureReason.INTERNAL, "Every worker that took this part of the audio died of it.")
             with tracing.span("window", self.task.traceparent, job=self.task.job, window=self.task.index):
                 result = await self._infer(server, cancelled)
         except JobFailed as failure:
-            await self._failed(failure, attempts + 1)
+            await self._failed(failure, before)
             return
         except Exception:
             # A fault of ours with this window; it must not take down the windows beside it.
             log.exception("window failed for a reason unknown", job=self.task.job, window=self.task.index)
-            await self._failed(JobFailed(FailureReason.INTERNAL), attempts + 1)
+            await self._failed(JobFailed(FailureReason.INTERNAL), before)
             return
         if result is None:
             log.info("window cancelled", job=self.task.job, window=self.task.index)
@@ -90,18 +90,28 @@ class WindowRun:
         WINDOWS.labels("done").inc()
         await self.delivery.ack()
 
-    async def _attempts_before(self) -> int | None:
-        """How often the window has failed in this generation; None when its result is there already."""
-        task = self.task
-        # Each look-up names its subject: a worker may read these two and nothing else of the journal.
-        result = names.window_result_subject(task.client, task.job, task.index)
-        if await self.jetstream.get_last(names.JOURNAL_STREAM, result):
-            return None
-        stored = await self.jetstream.get_last(
-            names.JOURNAL_STREAM, names.attempt_subject(task.client, task.job, task.index)
-        )
-        attempt = Attempt.decode(stored.data) if stored else None
-        return attempt.attempts if attempt and attempt.generation == task.generation else 0
+    # Each look-up names its subject: a worker may read these two and nothing else of the journal.
+    async def _is_done(self) -> bool:
+        result = names.window_result_subject(self.task.client, self.task.job, self.task.index)
+        return await self.jetstream.get_last(names.JOURNAL_STREAM, result) is not None
+
+    async def _attempt_before(self) -> Attempt:
+        """What the journal has of this window in this generation; nothing yet at its first delivery."""
+        if self.delivery.deliveries > 1:
+            stored = await self.jetstream.get_last(names.JOURNAL_STREAM, self._attempt_subject)
+            if stored and (attempt := Attempt.decode(stored.data)).generation == self.task.generation:
+                return attempt
+        return Attempt(generation=self.task.generation, attempts=0, reason=FailureReason.INTERNAL, retry_at=time.time())
+
+    async def _note_begun(self, before: Attempt) -> None:
+        """From the second delivery on: the first costs no write, and one death is no sign of anything."""
+        if self.delivery.deliveries > 1:
+            begun = before.model_copy(update={"begun": before.begun + 1})
+            await self.jetstream.publish(self._attempt_subject, begun.encode())
+
+    @property
+    def _attempt_subject(self) -> str:
+        return names.attempt_subject(self.task.client, self.task.job, self.task.index)
 
     async def _infer(self, server: WhisperServer, cancelled: asyncio.Event) -> WindowResult | None:
         """None: the job was cancelled. Closing the request makes whisper-server stop."""
@@ -142,25 +152,30 @@ class WindowRun:
             inference_s=round(spent_s, 4),
         )
 
-    async def _failed(self, failure: JobFailed, attempts: int) -> None:
-        task = self.task
+    async def _failed(self, failure: JobFailed, before: Attempt) -> None:
+        task, attempts = self.task, before.attempts + 1
         decision = retry.decide(failure.reason, attempts, self.rng)
-        facts = {"job": task.job, "window": task.index, "reason": failure.reason, "attempts": attempts}
-        trace = trace_id(task.traceparent)
-        if isinstance(decision, retry.TryAgain):
-            log.warning("window failed, will be tried again", trace=trace, delay_s=round(decision.delay_s, 2), **facts)
-            attempt = Attempt(
-                generation=task.generation,
-                attempts=attempts,
-                reason=failure.reason,
-                message=failure.message,
-                retry_at=time.time() + decision.delay_s,
-            )
-            await self.jetstream.publish(names.attempt_subject(task.client, task.job, task.index), attempt.encode())
-            WINDOWS.labels("retried").inc()
-            await self.delivery.hand_back(delay_s=decision.delay_s)
+        if isinstance(decision, retry.GiveUp):
+            await self._give_up(failure, attempts)
             return
-        log.error("window given up", trace=trace, **facts)
+        log.warning(
+            "window failed, will be tried again", delay_s=round(decision.delay_s, 2), **self._facts(failure, attempts)
+        )
+        attempt = Attempt(
+            generation=task.generation,
+            attempts=attempts,
+            reason=failure.reason,
+            message=failure.message,
+            retry_at=time.time() + decision.delay_s,
+            begun=before.begun,
+        )
+        await self.jetstream.publish(self._attempt_subject, attempt.encode())
+        WINDOWS.labels("retried").inc()
+        await self.delivery.hand_back(delay_s=decision.delay_s)
+
+    async def _give_up(self, failure: JobFailed, attempts: int) -> None:
+        task = self.task
+        log.error("window given up", **self._facts(failure, attempts))
         lost = WindowFailure(
             generation=task.generation,
             index=task.index,
@@ -171,6 +186,16 @@ class WindowRun:
         await self.jetstream.publish(names.failure_subject(task.client, task.job, task.index), lost.encode())
         WINDOWS.labels("failed").inc()
         await self.delivery.ack()
+
+    def _facts(self, failure: JobFailed, attempts: int) -> dict[str, object]:
+        task = self.task
+        return {
+            "job": task.job,
+            "window": task.index,
+            "trace": trace_id(task.traceparent),
+            "reason": failure.reason,
+            "attempts": attempts,
+        }
 
     async def _write(self, subject: str, result: WindowResult) -> None:
         """The inference is paid for: wait for NATS rather than do it again."""
