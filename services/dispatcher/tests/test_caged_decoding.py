@@ -243,9 +243,11 @@ def hour(tmp_path: Path) -> Path:
     return source
 
 
-async def stopped_in_the_middle(decoder: Decoder, source: Path, target: Path) -> tuple[asyncio.Task[float], int]:
+async def stopped_in_the_middle(
+    decoder: Decoder, source: Path, target: Path, *, is_bulk: bool = False
+) -> tuple[asyncio.Task[float], int]:
     """A decode whose child is held still, so that it cannot end before the test has acted."""
-    task = asyncio.create_task(decoder.decode(source, target))
+    task = asyncio.create_task(decoder.decode(source, target, is_bulk=is_bulk))
     child = await decoding_child(decoder)
     os.kill(child, signal.SIGSTOP)
     return task, child
@@ -305,6 +307,24 @@ async def test_more_files_than_workers_are_all_decoded(decoder: Decoder, tmp_pat
     targets = [tmp_path / f"{number}.pcm" for number in range(12)]
     durations = await asyncio.gather(*(decoder.decode(note, target) for target in targets))
     assert durations == pytest.approx([2] * 12, abs=0.1)
+
+
+async def test_a_note_waits_for_no_bulk_decode(hour: Path, tmp_path: Path) -> None:
+    decoder = Decoder(max_duration_s=7200, workers=1)
+    await decoder.start()
+    long, _ = await stopped_in_the_middle(decoder, hour, tmp_path / "1.pcm", is_bulk=True)
+    waiting = asyncio.create_task(decoder.decode(hour, tmp_path / "2.pcm", is_bulk=True))
+    await asyncio.sleep(0)  # it asks before the note does
+    try:
+        async with asyncio.timeout(20):
+            note = await decoder.decode(encoded("ogg", "libopus"), tmp_path / "note.pcm")
+        assert note == pytest.approx(2, abs=0.1)
+        assert not (tmp_path / "2.pcm").exists(), "the slot of the notes was taken by bulk work"
+    finally:
+        for task in (long, waiting):
+            task.cancel()
+        await asyncio.gather(long, waiting, return_exceptions=True)
+        await decoder.close()
 
 
 async def test_closing_leaves_no_process_and_may_happen_twice(target: Path) -> None:

@@ -17,8 +17,22 @@ from whisper_contracts.messages import (
     MAX_WINDOW_S,
     DeadLetter,
 )
+from whisper_contracts.pcm import BYTES_PER_SECOND
 from whisper_dispatcher.jetstream import objects
 from whisper_dispatcher.jobs import journal
+from whisper_dispatcher.planner import recording
+from whisper_dispatcher.planner.decode import Decoder
+
+
+class NotedDecoder(Decoder):
+    def __init__(self, *, max_duration_s: float) -> None:
+        super().__init__(max_duration_s=max_duration_s)
+        self.bulk: list[bool] = []
+
+    async def decode(self, source: bytes | Path, target: Path, *, is_bulk: bool = False) -> float:
+        self.bulk.append(is_bulk)
+        target.write_bytes(bytes(BYTES_PER_SECOND))
+        return 1.0
 
 
 @pytest.fixture
@@ -44,6 +58,15 @@ async def test_silence_is_an_empty_transcript_without_a_worker(stage: Stage) -> 
     view = await stage.submit(as_wav(pause(4.0)))
     assert await stage.final(view) == "completed"
     assert await stage.texts(view) == [""]
+
+
+@pytest.mark.parametrize("class_", names.CLASSES)
+async def test_a_recording_is_decoded_as_work_of_its_class(stage: Stage, tmp_path: Path, class_: names.Class) -> None:
+    view = await stage.jobs.accept(audio=b"OggS", class_=class_)
+    assert view.record
+    decoder = NotedDecoder(max_duration_s=60)
+    async with recording.opened(stage.jobs.jetstream, view.record, decoder, work_dir=tmp_path, max_audio_s=60):
+        assert decoder.bulk == [class_ == "bulk"]
 
 
 async def test_a_long_recording_is_cut_into_windows_that_cover_it(stage: Stage) -> None:

@@ -9,7 +9,7 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -67,12 +67,16 @@ class Zygote:
 
 
 class Decoder:
-    """Turns any recording into s16le mono PCM at 16 kHz, each in a confined process of its own."""
+    """Turns any recording into s16le mono PCM at 16 kHz, each in a confined process of its own.
+
+    workers: how many at a time, and one more that bulk work never takes: no note waits behind an hour.
+    """
 
     def __init__(self, *, max_duration_s: float, workers: int = 2) -> None:
         self._order = Order(max_duration_s, cpu_s=LEAST_CPU_S + int(max_duration_s / SLOWEST_SPEED))
-        self._workers = workers
-        self._slots = asyncio.Semaphore(workers)
+        self._at_a_time = workers + 1
+        self._slots = asyncio.Semaphore(self._at_a_time)
+        self._bulk_slots = asyncio.Semaphore(workers)
         self._starting = asyncio.Lock()
         self._zygote: Zygote | None = None
 
@@ -84,9 +88,9 @@ class Decoder:
             zygote, self._zygote = self._zygote, None
             await zygote.close()
 
-    async def decode(self, source: bytes | Path, target: Path) -> float:
+    async def decode(self, source: bytes | Path, target: Path, *, is_bulk: bool = False) -> float:
         """Writes target and returns its duration in seconds. On JobFailed, or cancelled, no target is left."""
-        async with self._slots:
+        async with self._bulk_slots if is_bulk else nullcontext(), self._slots:
             with _opened(source, target) as fds:
                 # The first try may meet a zygote that has just died.
                 reply = await self._ask(fds) or await self._ask(fds)
@@ -123,7 +127,7 @@ class Decoder:
             if self._zygote is not None and self._zygote.is_dead():
                 await self.close()
             if self._zygote is None:
-                self._zygote = await Zygote.start(self._workers + 1)
+                self._zygote = await Zygote.start(self._at_a_time + 1)
             return self._zygote
 
 

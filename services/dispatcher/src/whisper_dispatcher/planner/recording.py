@@ -53,7 +53,7 @@ async def opened(
     with tempfile.TemporaryDirectory(prefix="planner-", dir=work_dir) as folder:
         source: bytes | Path = inline if inline is not None else await _fetched(jetstream, record, Path(folder))
         target = Path(folder) / "decoded.pcm"
-        await decoder.decode(source, target)
+        await decoder.decode(source, target, is_bulk=record.class_ == "bulk")
         if isinstance(source, Path):
             source.unlink()
         samples = np.memmap(target, np.int16, "r") if target.stat().st_size else np.empty(0, np.int16)

@@ -17,6 +17,7 @@ class PlannerSettings(ProcessSettings):
     probe_port: int = 0
     """0 = any free port."""
     decoders: int = Field(default=2, ge=1)
+    """Recordings decoded at a time, and one more that is a note."""
     interactive_jobs: int = Field(default=256, ge=1)
     """Jobs held at a time, by class; further ones wait in their stream."""
     bulk_jobs: int = Field(default=64, ge=1)
