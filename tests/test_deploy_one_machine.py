@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import wave
 from collections.abc import Iterator
@@ -175,6 +176,32 @@ def test_secrets_are_made_once_and_shown_to_nobody_else(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     assert len(set(before.values())) == len(before)
     assert set(before) >= {"admin-password", "gateway-password", "api-key", "passwords.conf"}
+
+
+def test_the_guides_backup_works_without_settings_and_is_closed_to_everybody_else(tmp_path: Path) -> None:
+    (lines,) = re.findall(r"```sh\n(cd deploy[^`]*compose stop[^`]*)```", (DEPLOY / "README.md").read_text())
+    make_secrets(tmp_path / "deploy")
+    stand_ins = {"sudo": 'exec "$@"', "docker": 'test "$1" = compose || echo queue'}
+    for name, line in stand_ins.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o700)
+    shell = [tests.programs.program("bash"), "-euc", f"umask 022\n{lines}"]
+    subprocess.run(shell, check=True, cwd=tmp_path, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    for name in ("queue.tar.gz", "secrets.tar.gz"):
+        found = (tmp_path / "deploy" / name).stat()
+        assert found.st_mode & 0o777 == 0o600
+        assert found.st_size > 0
+    with tarfile.open(tmp_path / "deploy/secrets.tar.gz") as archive:
+        assert "secrets/api-key" in archive.getnames()
+
+
+def test_git_takes_no_backup_and_no_settings(tmp_path: Path) -> None:
+    git = [tests.programs.program("git"), "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    ours = ["deploy/queue.tar.gz", "deploy/secrets.tar.gz", "deploy/.env", "deploy/secrets/api-key"]
+    ignored = subprocess.run([*git, "check-ignore", *ours], capture_output=True, text=True, check=False)
+    assert ignored.stdout.split() == ours
 
 
 def make_secrets(folder: Path) -> Path:

@@ -43,3 +43,13 @@ def test_every_make_command_of_a_document_exists(document: Path) -> None:
     told = re.findall(r"(?:^|`)(?:\w+=\S+ )*make ([a-z][a-z0-9-]+)", document.read_text(), re.MULTILINE)
     known = re.findall(r"^([a-z][a-z0-9-]*):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
     assert set(told) <= set(known)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=TITLE.get)
+def test_no_document_installs_whatever_an_index_has_under_our_name(document: Path) -> None:
+    assert not re.findall(r"pip install [\"']?whisperfleet\S*", document.read_text())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=TITLE.get)
+def test_the_pipeline_is_started_by_make_which_first_sets_up_what_is_missing(document: Path) -> None:
+    assert ".venv/bin/whisperfleet up" not in document.read_text()
