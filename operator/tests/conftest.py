@@ -7,12 +7,16 @@ from whisper_dispatcher.jetstream.connection import connected
 
 
 @pytest.fixture
-async def jetstream(tmp_path):
+def queue_url(tmp_path):
+    """Of a NATS that has no stream yet, unless the test asks for jetstream too."""
     server = NatsServer(tmp_path)
     server.start()
-    try:
-        await asyncio.to_thread(lambda: asyncio.run(prepare(server.url)))
-        async with connected(server.url, name="test") as found:
-            yield found
-    finally:
-        server.kill()
+    yield server.url
+    server.kill()
+
+
+@pytest.fixture
+async def jetstream(queue_url):
+    await asyncio.to_thread(lambda: asyncio.run(prepare(queue_url)))
+    async with connected(queue_url, name="test") as found:
+        yield found

@@ -42,6 +42,11 @@ class StrictCluster:
         client._may_write = may_write
         return client
 
+    def delete_unseen(self, kind, namespace, name):
+        """While every watch is broken, and for longer than the API server remembers versions."""
+        del self.objects[kind, namespace, name]
+        self._tell("ERROR", None)
+
     def hold(self, manifest):
         """Made by somebody else."""
         return self._store(manifest, manifest["metadata"].get("uid") or f"uid-{next(self._numbers)}")
@@ -120,6 +125,8 @@ class StrictCluster:
             while True:
                 kind, live = await events.get()
                 self._answers()
+                if kind == "ERROR":
+                    raise ApiError(410, "Expired", "too old resource version")
                 if live["kind"] == resource.kind and _selected(live, selector):
                     yield kind, copy.deepcopy(live)
         finally:

@@ -122,7 +122,7 @@ async def test_a_deleted_client_is_revoked_and_others_stay(cluster, jetstream):
     gone = cluster.objects.pop(("WhisperClient", *KEY))
     running = asyncio.create_task(operator.keeper.run())
     try:
-        operator.keeper.forget(gone)
+        operator.keeper.changed("removed", gone)
         async with asyncio.timeout(10):
             while len(left := await list_clients(jetstream)) > 1:  # noqa: ASYNC110  NATS has nothing to wait for
                 await asyncio.sleep(0.02)

@@ -5,7 +5,6 @@ import time
 from contextlib import asynccontextmanager
 
 import pytest
-from gateway_harness import NatsServer
 from strict_cluster import StrictCluster
 from whisper_client_objects import client_body
 from whisper_server_objects import body, settings
@@ -23,14 +22,6 @@ LIMIT_S = 60.0
 
 
 @pytest.fixture
-def queue_url(tmp_path):
-    server = NatsServer(tmp_path)
-    server.start()
-    yield server.url
-    server.kill()
-
-
-@pytest.fixture
 def cluster():
     made = StrictCluster()
     made.hold(body())
@@ -39,17 +30,12 @@ def cluster():
 
 
 class Operator:
-    """One replica: what kopf would bring comes in at its start."""
+    """One replica."""
 
     def __init__(self, cluster, queue_url, name):
         self.client = cluster.another_client()
         given = settings(nats_url=queue_url, pod_name=name, lease_namespace=PLACE[0], lease_name=PLACE[1])
         self.runner = Runner(self.client, given, TIMING)
-        for live in list(cluster.objects.values()):
-            if live["kind"] == "WhisperServer":
-                self.runner.server_changed(live)
-            elif live["kind"] == "WhisperClient":
-                self.runner.clients.see(live)
         self._running = asyncio.create_task(self.runner.run())
 
     async def stop(self):
@@ -147,7 +133,6 @@ async def test_one_that_is_alone_goes_on_after_the_api_server_was_away(cluster, 
         operator.client.cut.clear()
         await until(lambda: ("Service", "speech", "demo") in cluster.objects)
         cluster.hold(client_body(name="late", uid="c-2"))
-        operator.runner.clients.see(cluster.objects["WhisperClient", "speech", "late"])
         await until(lambda: ("Secret", "speech", "late-key") in cluster.objects)
         assert not operator._running.cancelling()
 

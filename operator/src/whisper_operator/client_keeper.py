@@ -100,15 +100,15 @@ class ClientKeeper:
             self.clients[key] = body
             self.queue.add(key)
 
-    def forget(self, body: Manifest) -> None:
-        """Its Secret goes by its owner reference."""
-        metadata = body["metadata"]
-        key = (metadata["namespace"], metadata["name"])
-        known = self.clients.get(key)
-        if known and known["metadata"]["uid"] == metadata["uid"]:
-            del self.clients[key]
-            self.queue.forget_failures(key)
-            self._deleted.set()
+    def changed(self, change: Change, body: Manifest) -> None:
+        if change == "stored":
+            self.see(body)
+            return
+        # Its Secret goes by its owner reference.
+        key = (body["metadata"]["namespace"], body["metadata"]["name"])
+        self.clients.pop(key, None)
+        self.queue.forget_failures(key)
+        self._deleted.set()
 
     def secret_changed(self, change: Change, secret: Manifest) -> None:
         """Any of ours; those of no client are passed over."""

@@ -1,4 +1,4 @@
-"""The one place that knows kopf: it brings our objects in, and that is all it is used for."""
+"""The one place that knows kopf: it starts and ends the process, and that is all it is used for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import structlog
 from whisper_dispatcher import probes
 from whisper_operator.access import Access
 from whisper_operator.cluster import connect
-from whisper_operator.crd.definition import GROUP, VERSION, WHISPER_CLIENT, WHISPER_SERVER
 from whisper_operator.runner import Runner
 from whisper_operator.settings import OperatorSettings
 
@@ -43,26 +42,23 @@ class _Handlers:
     def __init__(self, access: Access, settings: OperatorSettings) -> None:
         self._access = access
         self._settings = settings
-        self._runner: Runner | None = None
         self._running: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
         self.ended = asyncio.Event()
         self.has_failed = False
 
     def registry(self) -> kopf.OperatorRegistry:
-        """No handler of create, update or delete, no timer, daemon or index: those write annotations and finalizers."""
+        """None for objects: after a watch that broke, kopf does not tell what is gone. The Runner's informers do."""
         found = kopf.OperatorRegistry()
         kopf.on.login(registry=found)(kopf.login_via_client)
         kopf.on.startup(registry=found)(self._start)
         kopf.on.cleanup(registry=found)(self._stop)
-        kopf.on.event(GROUP, VERSION, WHISPER_SERVER.plural, registry=found)(self._on_server)
-        kopf.on.event(GROUP, VERSION, WHISPER_CLIENT.plural, registry=found)(self._on_client)
         return found
 
     async def _start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         _configure(settings)
         cluster = await self._stack.enter_async_context(connect(self._access))
-        runner = self._runner = Runner(cluster, self._settings)
+        runner = Runner(cluster, self._settings)
         self._running = asyncio.create_task(runner.run())
         self._running.add_done_callback(self._note_end)
         listener = await probes.serve(
@@ -96,33 +92,10 @@ class _Handlers:
             await asyncio.wait({self._running})
         await self._stack.aclose()
 
-    async def _on_server(self, event: kopf.RawEvent, **_: Any) -> None:
-        """Returns None: kopf would write anything else into the status."""
-        assert self._runner
-        body: Any = event["object"]
-        if event["type"] == "DELETED":
-            self._runner.server_deleted(body)
-        else:
-            self._runner.server_changed(body)
-
-    async def _on_client(self, event: kopf.RawEvent, **_: Any) -> None:
-        """Returns None, as above."""
-        assert self._runner
-        body: Any = event["object"]
-        if event["type"] == "DELETED":
-            self._runner.clients.forget(body)
-        else:
-            self._runner.clients.see(body)
-
 
 def _configure(settings: kopf.OperatorSettings) -> None:
     settings.posting.enabled = False
     settings.scanning.disabled = True
-    settings.queueing.idle_timeout = 1
-    settings.queueing.worker_limit = None
-    settings.watching.server_timeout = 300
-    settings.watching.client_timeout = 310
-    settings.watching.connect_timeout = 5
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = (0.2, 0.5, 1, 2)

@@ -91,6 +91,8 @@ class Informer:
         known = self._versions.get(_key(live))
         if known and known[0] >= version:
             return
+        if known and known[1]["metadata"]["uid"] != live["metadata"]["uid"]:
+            self._remove(known[1])  # deleted and made anew while nobody looked
         kept = slim(live)
         self._versions[_key(live)] = (version, kept)
         self._on_change("stored", kept)

@@ -1,4 +1,4 @@
-"""The operator at work: informers for the children, a queue of servers, and those who work it off."""
+"""The operator at work: informers for our objects and their children, queues, and those who work them off."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from whisper_operator import metrics
 from whisper_operator.child_store import ChildStore, ServerKey
 from whisper_operator.client_keeper import ClientKeeper
 from whisper_operator.cluster import Cluster
-from whisper_operator.crd.definition import WHISPER_MODEL, WHISPER_SERVER
+from whisper_operator.crd.definition import WHISPER_SERVER
 from whisper_operator.events import Recorder
 from whisper_operator.informer import Change, Informer
 from whisper_operator.leadership import Leadership
@@ -19,7 +19,16 @@ from whisper_operator.lease import Timing
 from whisper_operator.model_keeper import ModelKeeper
 from whisper_operator.naming import MANAGED_BY
 from whisper_operator.reconcile import Reconciler
-from whisper_operator.resources import BY_KIND, CHILDREN, POD_MONITORS, PODS, SECRETS, WHISPER_MODELS
+from whisper_operator.resources import (
+    BY_KIND,
+    CHILDREN,
+    POD_MONITORS,
+    PODS,
+    SECRETS,
+    WHISPER_CLIENTS,
+    WHISPER_MODELS,
+    WHISPER_SERVERS,
+)
 from whisper_operator.server import Manifest
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.work_queue import KeyedQueue
@@ -61,10 +70,11 @@ class Runner:
             )
             for resource in resources
         }
-        # Not by kopf: servers must not be looked at before the models that they name are known.
-        self._informers[WHISPER_MODEL.kind] = Informer(
-            cluster, WHISPER_MODELS, namespace=settings.namespace, selector="", on_change=self.models.see
-        )
+        own = {WHISPER_SERVERS: self._on_server, WHISPER_MODELS: self.models.see, WHISPER_CLIENTS: self.clients.changed}
+        for resource, on_change in own.items():
+            self._informers[resource.kind] = Informer(
+                cluster, resource, namespace=settings.namespace, selector="", on_change=on_change
+            )
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -75,7 +85,7 @@ class Runner:
                 # Acting on half a picture would make again what is there.
                 for informer in self._informers.values():
                     await informer.listed.wait()
-                log.info("children listed", servers=len(self.reconciler.servers))
+                log.info("all listed", servers=len(self.reconciler.servers))
                 await (self._leadership.lead(self._work) if self._leadership else self._work())
         finally:
             self.queue.close()
@@ -97,20 +107,6 @@ class Runner:
         finally:
             self._is_working = False
 
-    def server_changed(self, body: Manifest) -> None:
-        self.reconciler.see(body)
-        self.models.see_server(body)
-        self.queue.add(_key(body))
-
-    def server_deleted(self, body: Manifest) -> None:
-        """Its children go by their owner references."""
-        key = _key(body)
-        known = self.reconciler.servers.get(key)
-        if known and known["metadata"]["uid"] == body["metadata"]["uid"]:
-            self.reconciler.forget(key)
-            self.models.forget_server(key)
-            self.queue.forget_failures(key)
-
     def stall(self, after_s: float) -> str | None:
         """For the liveness probe."""
         waited_s = time.monotonic() - self._workers.worked_at
@@ -124,6 +120,17 @@ class Runner:
         if unlisted:
             return f"Not listed yet: {', '.join(unlisted)}. Is the API server there, and may they be read?"
         return self._leadership.trouble if self._leadership else None
+
+    def _on_server(self, change: Change, body: Manifest) -> None:
+        key = body["metadata"]["namespace"], body["metadata"]["name"]
+        if change == "stored":
+            self.reconciler.see(body)
+            self.models.see_server(body)
+            self.queue.add(key)
+        else:  # its children go by their owner references
+            self.reconciler.forget(key)
+            self.models.forget_server(key)
+            self.queue.forget_failures(key)
 
     def _take(self, child: Manifest) -> None:
         if child["kind"] in BY_KIND:
@@ -159,7 +166,3 @@ class Runner:
                 self.queue.add(key)
             if not keys:
                 await asyncio.sleep(self._settings.resync_s)
-
-
-def _key(body: Manifest) -> ServerKey:
-    return body["metadata"]["namespace"], body["metadata"]["name"]
