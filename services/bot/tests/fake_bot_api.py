@@ -60,7 +60,7 @@ class BotApi(Chats):
         return {"file_id": file_id, "file_unique_id": "u", "file_size": size, "file_path": f"voice/{file_id}"}
 
     def _get_chat_member(self, params: Params) -> dict[str, Any]:
-        chat, user = int(params["chat_id"]), int(params["user_id"])
+        chat, user = self._chat(params), int(params["user_id"])
         status = "administrator" if (chat, user) in self.admins else "member"
         return {"status": status, "user": {"id": user, "is_bot": False, "first_name": "Ann"}}
 

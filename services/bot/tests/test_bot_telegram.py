@@ -14,6 +14,7 @@ from fake_telegram import FakeTelegram, Fault
 from whisper_bot.answers import FileAnswer, TextAnswer
 from whisper_bot.methods import Place
 from whisper_bot.telegram import (
+    LONGEST_BACKOFF_S,
     AnotherPoller,
     ChatGone,
     ChatMoved,
@@ -26,6 +27,7 @@ from whisper_bot.telegram import (
     Telegram,
     TelegramAway,
     TokenRefused,
+    backoff_s,
 )
 
 SCALE = 0.01
@@ -109,6 +111,10 @@ async def test_refusals_have_names(fake: FakeTelegram, telegram: Telegram) -> No
         await telegram.edit(1, 999, TextAnswer("hello"))
     with pytest.raises(Refused):
         await telegram.send(Place(1), TextAnswer("a" * 4097))
+
+
+def test_however_often_it_failed_there_is_a_wait_before_the_next_call() -> None:
+    assert all(0 <= backoff_s(failures) <= LONGEST_BACKOFF_S for failures in (1, 100, 1_024, 100_000))
 
 
 async def test_a_reply_to_a_deleted_message_is_sent_without_it(fake: FakeTelegram, telegram: Telegram) -> None:

@@ -34,7 +34,7 @@ from whisper_bot.replies import Replies
 from whisper_bot.sentences import sentence
 from whisper_bot.settings import BotSettings
 from whisper_bot.store import CONSUMER, UPDATES_ACK_WAIT_S, UPDATES_STREAM, Kept, Store
-from whisper_bot.telegram import Telegram, TelegramAway
+from whisper_bot.telegram import ChatGone, ChatMoved, Telegram, TelegramAway
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable, WrongLastSequence
 from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
@@ -43,6 +43,9 @@ log = structlog.get_logger()
 
 PULL_S = 5.0
 HAND_BACK_S = 2.0
+LONGEST_HAND_BACK_S = 600.0
+DOUBLINGS = 10
+"""More than lead to the longest time; some thousand would be no float any more."""
 AWAY_S = 0.2
 
 
@@ -127,7 +130,7 @@ class Bot:
             await delivery.hand_back(HAND_BACK_S)
         except Exception:
             log.exception("an update failed", subject=delivery.subject, deliveries=delivery.deliveries)
-            await delivery.hand_back(min(600.0, HAND_BACK_S**delivery.deliveries))
+            await delivery.hand_back(hand_back_s(delivery.deliveries))
         finally:
             progress.cancel()
 
@@ -252,15 +255,29 @@ class Bot:
         if not needs_admin:
             return True
         try:
-            if await self._telegram.is_admin(update.chat, user):
+            if await self._is_admin(update.chat, user):
                 return True
+        except ChatGone as reason:
+            log.warning("a command is let go", chat=update.chat, update=update.update_id, reason=str(reason))
+            return False
         except TelegramAway as reason:
             raise QueueUnavailable(f"telegram is away: {reason}") from reason
         await self._replies.say(update, Say("admins_only"))
         return False
+
+    async def _is_admin(self, chat: int, user: int) -> bool:
+        try:
+            return await self._telegram.is_admin(chat, user)
+        except ChatMoved as moved:
+            return await self._telegram.is_admin(moved.chat, user)
 
     async def _move(self, chat: int, to_chat: int) -> None:
         """The supergroup keeps what the group had chosen."""
         old, new = await self._store.chat_settings(chat), await self._store.chat_settings(to_chat)
         if old.sequence and not new.sequence:
             await self._store.save_chat_settings(to_chat, old.record, 0)
+
+
+def hand_back_s(deliveries: int) -> float:
+    """deliveries: from 1."""
+    return min(LONGEST_HAND_BACK_S, HAND_BACK_S ** min(deliveries, DOUBLINGS))

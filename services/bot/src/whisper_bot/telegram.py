@@ -58,6 +58,8 @@ POLL_S = 25
 MAX_CONNECTIONS = 200
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
+DOUBLINGS = 10
+"""More than lead to the longest wait; some thousand would be no float any more."""
 ADMIN_STATUSES = ("creator", "administrator")
 
 
@@ -220,6 +222,7 @@ class Telegram:
             log.debug("a tap was not answered")
 
     async def is_admin(self, chat: int, user: int) -> bool:
+        """Raises ChatGone, ChatMoved."""
         try:
             member = await self._deliver(chat, GetChatMember(chat_id=chat, user_id=user), is_idempotent=True)
         except Refused:
@@ -318,7 +321,7 @@ class Telegram:
 
 def backoff_s(failures: int) -> float:
     """failures: from 1. Full jitter, so that chats that waited together do not come together."""
-    return random.uniform(0, min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0**failures))  # noqa: S311
+    return random.uniform(0, min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(failures, DOUBLINGS)))  # noqa: S311
 
 
 def _settled(refusal: refusals.TelegramAPIError) -> Exception | None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 FIRST_RESTART_S = 0.5
 LONGEST_RESTART_S = 15.0
+DOUBLINGS = 10
+"""More than lead to the longest delay; some thousand would be no float any more."""
 STEADY_S = 30.0
 """A child that ran so long was well: its next death counts as the first."""
 LOG_TAIL_LINES = 6
@@ -35,7 +37,7 @@ class Command:
 
 def restart_delay_s(deaths: int) -> float:
     """deaths: in a row, this one included."""
-    return min(LONGEST_RESTART_S, FIRST_RESTART_S * 2.0 ** (deaths - 1))
+    return min(LONGEST_RESTART_S, FIRST_RESTART_S * 2.0 ** min(deaths - 1, DOUBLINGS))
 
 
 def describe_exit(code: int) -> str:
