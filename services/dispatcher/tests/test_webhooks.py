@@ -18,8 +18,10 @@ from whisper_contracts import names
 from whisper_contracts.messages import ClientRecord, HookTask
 from whisper_dispatcher.jetstream import buckets
 from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
-from whisper_dispatcher.jobs.index import JobView
+from whisper_dispatcher.jobs.index import JobIndex, JobView
+from whisper_dispatcher.planner import hooks
 from whisper_dispatcher.planner.hooks import HookSender, RefusedAddress, check_addresses, signed_headers
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -77,8 +79,8 @@ async def jobs(jetstream: JetStream) -> AsyncIterator[Book]:
 
 
 @asynccontextmanager
-async def sender(jobs: Book, *, allow_private: bool = True) -> AsyncIterator[None]:
-    task = asyncio.create_task(HookSender(jobs.jetstream, jobs.index, allow_private).run())
+async def sender(jobs: Book, *, allow_private: bool = True, index: JobIndex | None = None) -> AsyncIterator[None]:
+    task = asyncio.create_task(HookSender(jobs.jetstream, index or jobs.index, allow_private).run())
     yield
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -182,6 +184,41 @@ async def test_it_waits_for_the_jobs_final_state(jobs: Book, receiver: Receiver)
         assert await journal.complete(jobs.jetstream, view)
         await nothing_queued(jobs)
     assert len(receiver.seen) == 1
+
+
+async def test_a_planner_behind_the_journal_keeps_the_webhook(
+    jobs: Book, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that it had not heard of was taken for erased, and its webhook for settled."""
+    monkeypatch.setattr(hooks, "STATE_WAIT_S", 0.1)
+    monkeypatch.setattr(hooks, "LOOK_AGAIN_S", 0.1)
+    view = await completed(jobs)
+    behind = JobIndex()
+    tail = Tail(jobs.jetstream, names.JOURNAL_STREAM, [names.job_filter(jobs.client, "*")], behind.apply)
+    async with sender(jobs, index=behind):
+        await queue_hook(jobs, view, receiver.url())
+        consumer = f"CONSUMER.INFO.{names.HOOKS_STREAM}.hooks"
+        async with asyncio.timeout(15):
+            while not (await jobs.jetstream.api(consumer))["num_redelivered"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert receiver.seen == []
+        await tail.start()
+        await nothing_queued(jobs)
+        await tail.stop()
+    assert [headers["webhook-id"] for _, headers, _ in receiver.seen] == [f"{view.job}.0"]
+
+
+async def test_a_webhook_of_an_erased_job_is_dropped(
+    jobs: Book, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "STATE_WAIT_S", 0.1)
+    view = await completed(jobs)
+    await journal.erase(jobs.jetstream, view)
+    await jobs.gone(view.job)
+    async with sender(jobs):
+        await queue_hook(jobs, view, receiver.url())
+        await nothing_queued(jobs)
+    assert receiver.seen == []
 
 
 async def test_a_slow_receiver_holds_up_no_other(jobs: Book, receiver: Receiver) -> None:

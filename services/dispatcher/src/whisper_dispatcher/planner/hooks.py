@@ -35,6 +35,8 @@ DELAYS_S = (1.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
 
 REQUEST_TIMEOUT_S = 10.0
 STATE_WAIT_S = 2.0
+LOOK_AGAIN_S = 10.0
+"""After which a webhook comes again whose job is not final, as far as this planner knows."""
 AT_A_TIME = 8
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 PULL_S = 5.0
@@ -124,9 +126,12 @@ class HookSender:
             return
         view = await self.index.wait_final(task.job, STATE_WAIT_S)
         if view is None:
-            known = self.index.get(task.job)
-            # Not final yet: the planner died in between. Unknown: erased before it could be told.
-            await (delivery.hand_back(delay_s=10.0) if known else delivery.ack())
+            if await self._is_erased(task):
+                log.info("webhook of an erased job dropped", job=task.job)
+                await delivery.ack()
+            else:
+                # The planner died in between, or this one is behind the journal.
+                await delivery.hand_back(delay_s=LOOK_AGAIN_S)
             return
         try:
             status = await self._send(http, task, view)
@@ -142,6 +147,11 @@ class HookSender:
         else:
             problem = f"status {status}"
         await self._settle(delivery, task, ok=200 <= status < 300, problem=problem)
+
+    async def _is_erased(self, task: HookTask) -> bool:
+        """Asks the journal's leader: this planner's index, and the replica that answers its reads, may be behind."""
+        record = names.record_subject(task.client, task.job)
+        return not await self.jetstream.subjects(names.JOURNAL_STREAM, record)
 
     async def _settle(self, delivery: Delivery, task: HookTask, *, ok: bool, problem: str) -> None:
         if ok:
