@@ -184,9 +184,23 @@ def test_a_group_that_becomes_a_supergroup_moves() -> None:
     assert decided(update(GROUP, migrate_to_chat_id=-100)) == Move(-100)
 
 
-@pytest.mark.parametrize(("old", "new", "greets"), [("left", "member", True), ("member", "administrator", False)])
-def test_a_group_is_told_what_the_bot_can_see_when_it_joins(old: str, new: str, greets: bool) -> None:
-    change = {"chat": GROUP, "from": ANN, "old_chat_member": {"status": old}, "new_chat_member": {"status": new}}
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "greets"),
+    [
+        ("group", "left", "member", True),
+        ("supergroup", "kicked", "member", True),
+        ("supergroup", "member", "administrator", False),
+        ("channel", "left", "administrator", False),
+        ("private", "kicked", "member", False),
+    ],
+)
+def test_a_group_is_told_what_the_bot_can_see_when_it_joins(kind: str, old: str, new: str, greets: bool) -> None:
+    change = {
+        "chat": GROUP | {"type": kind},
+        "from": ANN,
+        "old_chat_member": {"status": old},
+        "new_chat_member": {"status": new},
+    }
     intent = decided(Update.model_validate({"update_id": 1, "my_chat_member": change}))
     assert intent == (Say("joined") if greets else None)
 

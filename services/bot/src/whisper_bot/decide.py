@@ -86,7 +86,7 @@ def decide(update: Update, situation: Situation) -> Intent | None:
     if member := update.my_chat_member:
         has_joined = member.new_chat_member.status in ("member", "administrator")
         was_out = member.old_chat_member.status in ("left", "kicked")
-        return Say("joined") if has_joined and was_out and not member.chat.is_private else None
+        return Say("joined") if has_joined and was_out and member.chat.is_group else None
     post = update.message
     if post is None or (post.from_ and post.from_.is_bot and not post.sender_chat):
         return None

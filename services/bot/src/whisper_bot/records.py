@@ -28,6 +28,10 @@ class Chat(_Read):
     def is_private(self) -> bool:
         return self.type == "private"
 
+    @property
+    def is_group(self) -> bool:
+        return self.type in ("group", "supergroup")
+
 
 class Person(_Read):
     id: int
