@@ -81,8 +81,11 @@ class BotApi(Chats):
             if not reply.get("allow_sending_without_reply"):
                 raise Refused(400, "Bad Request: message to be replied not found")
             reply_to = None
+        thread_id = int(params.get("message_thread_id", 0))
+        if thread_id and (chat, thread_id) not in self.topics:
+            raise Refused(400, "Bad Request: message thread not found")
         silent = str(params.get("disable_notification", "false")).lower() == "true"
-        shown = Shown(next(self._numbers), chat, by_bot=True, reply_to=reply_to, silent=silent)
+        shown = Shown(next(self._numbers), chat, by_bot=True, reply_to=reply_to, silent=silent, thread_id=thread_id)
         shown.markup = _checked_markup(params)
         return shown
 

@@ -28,6 +28,7 @@ class Shown:
     reply_to: int | None = None
     markup: dict[str, Any] | None = None
     silent: bool = False
+    thread_id: int = 0
     edits: list[str] = field(default_factory=list)
 
     @property
@@ -48,6 +49,8 @@ class Chats:
         self.callback_answers: dict[str, str] = {}
         self.blocked: set[int] = set()
         self.migrated: dict[int, int] = {}
+        self.topics: set[tuple[int, int]] = set()
+        """Of forums. A thread of replies is none, though its messages name it."""
         self.admins: set[tuple[int, int]] = set()
         self.confirmed = 0
         self.announce: Callable[[], None] = lambda: None

@@ -147,6 +147,23 @@ def test_transcribe_works_on_the_message_it_replies_to() -> None:
     assert (intent.note.message_id, intent.note.user, intent.is_asked) == (3, 5, True)
 
 
+@pytest.mark.parametrize(("is_topic", "thread_id"), [({"is_topic_message": True}, 3), ({}, None)])
+def test_only_a_topic_is_a_thread_to_answer_in(is_topic: dict[str, Any], thread_id: int | None) -> None:
+    """Replies in a supergroup name a thread too, and nothing can be sent into that."""
+    intent = decided(update(GROUP, **VOICE, message_thread_id=3, **is_topic), ChatSettings(automatic=True))
+    assert intent.note.thread_id == thread_id
+
+
+def test_a_command_in_a_topic_is_no_reply_to_the_topics_opening() -> None:
+    """Telegram has every message of a topic reply to it."""
+    topic = {"message_thread_id": 3, "is_topic_message": True}
+    opening = {"message_id": 3, "chat": GROUP, "forum_topic_created": {"name": "News"}}
+    alone = decided(update(GROUP, text="/delete", reply_to_message=opening, **topic))
+    assert alone == Erase(None, needs_admin=True)
+    reply = decided(update(GROUP, text="/delete", reply_to_message=opening | {"message_id": 4}, **topic))
+    assert reply == Erase(4, needs_admin=True)
+
+
 def test_a_command_to_another_bot_is_not_for_us() -> None:
     assert decided(update(GROUP, text="/help@other_bot")) is None
 

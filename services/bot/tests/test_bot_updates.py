@@ -45,5 +45,18 @@ async def test_whether_somebody_is_an_admin_is_asked_where_the_group_has_moved(b
     assert "Only an admin" in bot.telegram.by_bot(-1050)[1].text
 
 
+async def test_a_thread_of_replies_is_no_topic_to_answer_in(bot: BotStage) -> None:
+    """Every reply in a supergroup names its thread; to send into one that is no topic is refused."""
+    first = bot.telegram.say(GROUP, user=8, text="hello")
+    message = await bot.say(GROUP, user=8, text="/help", message_thread_id=first)
+    assert bot.said_to(GROUP, message).thread_id == 0
+
+
+async def test_a_command_in_a_topic_is_answered_in_the_topic(bot: BotStage) -> None:
+    bot.telegram.topics.add((GROUP, 3))
+    message = await bot.say(GROUP, user=8, text="/help", message_thread_id=3, is_topic_message=True)
+    assert bot.said_to(GROUP, message).thread_id == 3
+
+
 def test_an_update_that_always_fails_comes_back_ever_later_up_to_a_limit() -> None:
     assert [hand_back_s(deliveries) for deliveries in (1, 2, 9, 10, 1_024, 100_000)] == [2, 4, 512, 600, 600, 600]

@@ -157,7 +157,7 @@ def _note(asking: Post, recording: Post, file: File, chat: ChatSettings) -> Note
         spoken=chat.spoken,
         answer_format=chat.answer_format,
         silent=chat.silent,
-        thread_id=asking.message_thread_id,
+        thread_id=asking.topic_id,
     )
 
 
@@ -178,7 +178,7 @@ def _decide_command(post: Post, situation: Situation, update_id: int) -> Intent 
         case "transcribe":
             return _decide_transcribe(post, situation.chat)
         case "delete":
-            replied = post.reply_to_message
+            replied = post.replied_to
             return Erase(replied.message_id if replied else None, needs_admin=_needs_admin(post))
         case "language" | "format" | "silent" | "auto":
             return _decide_change(post, name, argument.lower(), situation.chat, update_id)
@@ -186,7 +186,7 @@ def _decide_command(post: Post, situation: Situation, update_id: int) -> Intent 
 
 
 def _decide_transcribe(post: Post, chat: ChatSettings) -> Intent:
-    replied = post.reply_to_message
+    replied = post.replied_to
     file = recording_of(replied) if replied else None
     if replied is None or file is None:
         return Say("reply_to_recording")

@@ -64,6 +64,7 @@ class Post(_Read):
     from_: Person | None = Field(default=None, alias="from")
     sender_chat: Chat | None = None
     message_thread_id: int | None = None
+    is_topic_message: bool = False
     text: str = ""
     voice: File | None = None
     audio: File | None = None
@@ -75,6 +76,17 @@ class Post(_Read):
     photo: bool = False
     migrate_to_chat_id: int | None = None
     reply_to_message: Post | None = None
+
+    @property
+    def topic_id(self) -> int | None:
+        """Where an answer may go. A thread of replies has an id as well, and nothing can be sent into it."""
+        return self.message_thread_id if self.is_topic_message else None
+
+    @property
+    def replied_to(self) -> Post | None:
+        """Of a topic's messages, those that reply to nothing are sent as replies to its opening."""
+        replied = self.reply_to_message
+        return None if replied and replied.message_id == self.topic_id else replied
 
     @field_validator("text", mode="before")
     @classmethod

@@ -75,5 +75,5 @@ class Replies:
         if post := update.message:
             user = post.from_.id if post.from_ else post.chat.id
             note = Note(chat=post.chat.id, message_id=post.message_id, user=user, reads=self.reader(update))
-            return note.model_copy(update={"thread_id": post.message_thread_id})
+            return note.model_copy(update={"thread_id": post.topic_id})
         return Note(chat=update.chat, message_id=0, tap=f"u{update.update_id}", user=0, reads=self.reader(update))
