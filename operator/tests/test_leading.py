@@ -91,6 +91,20 @@ async def test_one_of_two_writes_and_the_other_only_looks(cluster, queue_url):
         assert second.runner.stall(0.0) is None
 
 
+async def test_of_two_models_on_a_queue_the_older_servers_is_served_whichever_is_listed_first(cluster, queue_url):
+    older = cluster.objects.pop(("WhisperServer", "speech", "demo"))
+    other = {"model": {"name": "tiny.en"}, "queue": {"name": "demo.en"}}
+    cluster.hold(body(other, name="late", uid="u-2"))
+    cluster.objects["WhisperServer", "speech", "late"]["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    cluster.hold(older)
+    async with replicas(cluster, queue_url, "a") as (operator,):
+        await until(lambda: is_served(cluster))
+        await until(lambda: ("status", "WhisperServer", "late") in operator.written)
+        told = cluster.objects["WhisperServer", "speech", "late"]["status"]["conditions"]
+        assert {each["type"]: each["reason"] for each in told}["Ready"] == "QueueTaken"
+        assert [write for write in operator.written if write[0] == "apply" and write[2].startswith("late")] == []
+
+
 async def test_one_told_to_stop_hands_over_at_once(cluster, queue_url):
     async with replicas(cluster, queue_url, "a") as (first,):
         await until(lambda: is_served(cluster))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -101,6 +102,17 @@ class Reconciler:
             await self._refuse(body, Problem("QueueTaken", taken))
             return None
         return await self._carry_out(body, server, volume)
+
+    def register_all(self) -> None:
+        """Before any is looked at, since the oldest server of a queue decides on its model, and lists have no order."""
+        for key, body in self.servers.items():
+            if "deletionTimestamp" in body["metadata"]:
+                continue
+            with suppress(InvalidSpec, WhisperModelMissing, ImpossibleCache):
+                server = self._with_model(parse_server(body))
+                model_volume(server)
+                if not denial(self._settings.queue_grants, server):
+                    self.keeper.see(key, server)
 
     def forget(self, key: ServerKey) -> None:
         self.servers.pop(key, None)

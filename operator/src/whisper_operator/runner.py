@@ -92,6 +92,7 @@ class Runner:
 
     async def _work(self) -> None:
         """Everything that writes. While another operator leads, the informers above keep the picture whole."""
+        self.reconciler.register_all()
         for key in self.reconciler.servers:
             self.queue.add(key)
         self._workers.worked_at = time.monotonic()
