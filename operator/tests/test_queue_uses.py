@@ -1,8 +1,9 @@
 """Which WhisperServers serve which queue."""
 
-from whisper_server_objects import server
+from whisper_server_objects import body, server
 
 from whisper_operator.queue_use import QueueUses, queue_use
+from whisper_operator.server import parse_server
 
 OLD, NEW = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
 
@@ -39,6 +40,14 @@ def test_another_model_on_a_queue_is_refused_with_the_name_of_the_one_that_has_i
     sentence = uses.refusal(second)
     assert sentence is not None and "speech/a" in sentence and "spec.queue.name" in sentence
     assert uses.records("me")["demo.en"].aliases == ()
+
+
+def test_files_of_one_name_on_claims_of_two_namespaces_are_two_models():
+    spec = {"model": {"claim": {"name": "models", "path": "a.bin"}}, "queue": {"name": "own"}}
+    uses = QueueUses()
+    uses.see(("speech", "a"), queue_use(parse_server(body(spec, creationTimestamp=OLD))))
+    uses.see(("other", "a"), queue_use(parse_server(body(spec, namespace="other", creationTimestamp=NEW))))
+    assert "speech/a" in str(uses.refusal(("other", "a")))
 
 
 def test_the_next_server_takes_over_a_queue_that_is_given_up():

@@ -211,6 +211,54 @@ async def test_the_second_model_on_a_queue_is_refused_until_the_first_is_gone(op
     assert kinds(await operator.reconcile(("speech", "late")), "apply")
 
 
+def hold_another(cluster, **queue):
+    """Younger, and of the same model."""
+    cluster.hold(body({"queue": queue}, name="late", uid="u-2"))
+    cluster.objects["WhisperServer", "speech", "late"]["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+
+
+def edit(cluster, name, **spec):
+    live = cluster.objects["WhisperServer", "speech", name]
+    created = live["metadata"]["creationTimestamp"]
+    cluster.hold(live | {"spec": live["spec"] | spec})
+    cluster.objects["WhisperServer", "speech", name]["metadata"]["creationTimestamp"] = created
+
+
+async def test_a_server_whose_queue_an_older_one_moves_to_loses_its_login_and_its_pods(operator, cluster):
+    late = ("speech", "late")
+    hold_another(cluster, name="other", languages=["en"])
+    operator.look()
+    await operator.reconcile()
+    await operator.reconcile(late)
+    edit(cluster, "demo", model={"name": "tiny.en"}, queue={"name": "other"})
+    operator.look()
+    await operator.reconcile()
+    assert late in operator.again
+    assert kinds(await operator.reconcile(late), "delete") == ["Deployment", "Secret"]
+    assert operator.status("late")["Ready"] == ("False", "QueueTaken")
+    operator.look()
+    assert await operator.reconcile(late) == []
+    edit(cluster, "demo", queue={"name": "mine"})
+    operator.look()
+    await operator.reconcile()
+    assert kinds(await operator.reconcile(late), "apply") == ["Deployment", "Secret"]
+
+
+async def test_two_servers_that_change_their_model_together_keep_their_pods_whichever_is_looked_at_first(
+    operator, cluster
+):
+    late = ("speech", "late")
+    hold_another(cluster)
+    operator.look()
+    await operator.reconcile()
+    await operator.reconcile(late)
+    for name in ("demo", "late"):
+        edit(cluster, name, model={"name": "tiny.en"}, queue={"name": "demo.en"})
+    operator.look()
+    assert kinds(await operator.reconcile(late), "delete") == ["Job"]
+    assert operator.status("late")["Ready"][1] != "QueueTaken"
+
+
 async def test_events_tell_what_happened_and_never_at_rest(operator, cluster):
     written = await operator.reconcile()
     assert kinds(written, "create") == ["Event"]

@@ -28,7 +28,7 @@ def queue_use(server: Server) -> QueueUse:
     name = queue_name(server)
     return QueueUse(
         queue=name,
-        model=model_identity(server.shared.spec.source if server.shared else server.spec.model),
+        model=model_identity(server.shared.spec.source if server.shared else server.spec.model, server.namespace),
         created_at=server.created_at,
         aliases=tuple(spoken.aliases),
         languages=tuple(spoken.languages) or (("en",) if name.endswith(".en") else ()),
@@ -36,17 +36,17 @@ def queue_use(server: Server) -> QueueUse:
     )
 
 
-def model_identity(source: DownloadSource) -> tuple[str, ...]:
-    """Equal for equal files, wherever they are fetched from."""
+def model_identity(source: DownloadSource, namespace: str) -> tuple[str, ...]:
+    """Equal for equal files, wherever they are fetched from. What lies on a claim is known by its place alone."""
     if known := source.http or source.s3:
         return ("sha256", known.sha256)
     if source.hugging_face:
         found = source.hugging_face
         return ("huggingFace", found.repository, found.file, found.sha256 or found.revision)
     if isinstance(source, ModelSource) and source.claim:
-        return ("claim", source.claim.name, source.claim.path)
+        return ("claim", namespace, source.claim.name, source.claim.path)
     if isinstance(source, ModelSource) and source.whisper_model:
-        return ("whisperModel", source.whisper_model.name)
+        return ("whisperModel", namespace, source.whisper_model.name)
     return ("name", source.name or "")
 
 

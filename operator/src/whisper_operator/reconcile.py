@@ -88,7 +88,8 @@ class Reconciler:
         try:
             server = parse_server(body)
             if denied := denial(self._settings.queue_grants, server):
-                await self._shut_out(body, server, denied)
+                self.keeper.forget(key)
+                await self._shut_out(body, server, Problem("QueueNotAllowed", denied))
                 return None
             server = self._with_model(server)
             volume = model_volume(server)
@@ -98,21 +99,33 @@ class Reconciler:
         except (InvalidSpec, ImpossibleCache) as refusal:
             await self._refuse(body, Problem(type(refusal).__name__, str(refusal)))
             return None
-        if taken := self.keeper.see(key, server):
-            await self._refuse(body, Problem("QueueTaken", taken))
+        if taken := self._taken(key, server):
+            await self._shut_out(body, server, Problem("QueueTaken", taken))
             return None
         return await self._carry_out(body, server, volume)
 
     def register_all(self) -> None:
         """Before any is looked at, since the oldest server of a queue decides on its model, and lists have no order."""
-        for key, body in self.servers.items():
-            if "deletionTimestamp" in body["metadata"]:
-                continue
-            with suppress(InvalidSpec, WhisperModelMissing, ImpossibleCache):
-                server = self._with_model(parse_server(body))
-                model_volume(server)
-                if not denial(self._settings.queue_grants, server):
-                    self.keeper.see(key, server)
+        for key in self.servers:
+            self._register(key)
+
+    def _register(self, key: ServerKey) -> None:
+        body = self.servers.get(key)
+        if body is None or "deletionTimestamp" in body["metadata"]:
+            return
+        with suppress(InvalidSpec, WhisperModelMissing, ImpossibleCache):
+            server = self._with_model(parse_server(body))
+            model_volume(server)
+            if not denial(self._settings.queue_grants, server):
+                self.keeper.see(key, server)
+
+    def _taken(self, key: ServerKey, server: Server) -> str | None:
+        if not self.keeper.see(key, server):
+            return None
+        # Theirs may have changed with the same WhisperModel, and not been looked at yet.
+        for other in self.keeper.uses.users(queue_name(server)) - {key}:
+            self._register(other)
+        return self.keeper.uses.refusal(key)
 
     def forget(self, key: ServerKey) -> None:
         self.servers.pop(key, None)
@@ -121,18 +134,15 @@ class Reconciler:
         self.backends.forget(key)
         self.keeper.forget(key)
 
-    async def _shut_out(self, body: Manifest, server: Server, why: str) -> None:
+    async def _shut_out(self, body: Manifest, server: Server, problem: Problem) -> None:
         """Takes away what opens the queue, and first those that use it; they finish what they have. The model stays."""
-        key = (server.namespace, server.name)
-        self.keeper.forget(key)
-        children = self._store.observed(key, server.uid).children
+        children = self._store.observed((server.namespace, server.name), server.uid).children
         for child in (("Deployment", server.name), ("Secret", nats_secret_name(server))):
             live = children.get(child)
             if live and "deletionTimestamp" not in live["metadata"]:
-                await self._delete(live, "its namespace may not serve this queue")
+                await self._delete(live, problem.message)
         previous = body.get("status") or {}
         nobody = {name: 0 for name in ("replicas", "readyReplicas", "updatedReplicas") if name in previous}
-        problem = Problem("QueueNotAllowed", why)
         await self._write_status(
             body, refused_status(body["metadata"]["generation"], problem, previous, now()) | nobody
         )
