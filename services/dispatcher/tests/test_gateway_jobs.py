@@ -217,6 +217,10 @@ async def test_an_upload_noted_by_a_gateway_that_died_is_a_new_job(on: Stage) ->
         ("http://[fd00::1]/hook", "private_callback"),
         ("http://169.254.169.254/latest", "private_callback"),
         ("http://localhost/hook", "private_callback"),
+        ("http://localhost./hook", "private_callback"),
+        ("http://224.0.0.1/hook", "private_callback"),
+        ("http://[64:ff9b::a00:1]/hook", "private_callback"),
+        ("http://[2002:a00:1::]/hook", "private_callback"),
     ],
 )
 async def test_a_callback_must_lead_to_the_public_internet(on: Stage, url: str, code: str) -> None:

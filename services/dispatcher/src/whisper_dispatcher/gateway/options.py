@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Iterable
 from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from whisper_contracts.messages import ClientRecord, ModelRecord, TranscribeOptions
+from whisper_dispatcher.addresses import is_public
 from whisper_dispatcher.gateway.directory import Models
 from whisper_dispatcher.gateway.errors import ApiError, bad_request
 from whisper_dispatcher.gateway.multipart import Form
@@ -192,9 +192,10 @@ def callback_url(form: Form, *, allow_private: bool) -> str | None:
 
 
 def _is_private(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
+    name = host.rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return not ipaddress.ip_address(host).is_global
+        return not is_public(name)
     except ValueError:
         return False  # a name

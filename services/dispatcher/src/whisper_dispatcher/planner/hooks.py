@@ -9,7 +9,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import ipaddress
 import json
 import socket
 import time
@@ -22,6 +21,7 @@ from pydantic import ValidationError
 
 from whisper_contracts import names
 from whisper_contracts.messages import SECRET_PREFIX, ClientRecord, HookTask
+from whisper_dispatcher.addresses import is_public
 from whisper_dispatcher.jetstream import buckets
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
@@ -38,7 +38,6 @@ STATE_WAIT_S = 2.0
 LOOK_AGAIN_S = 10.0
 """After which a webhook comes again whose job is not final, as far as this planner knows."""
 AT_A_TIME = 8
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 PULL_S = 5.0
 
 
@@ -78,17 +77,6 @@ def check_addresses(host: str, addresses: list[str], *, allow_private: bool) -> 
     if not allow_private and not all(is_public(address) for address in addresses):
         raise RefusedAddress(f"{host} is not a public address")
     return addresses[0]
-
-
-def is_public(address: str) -> bool:
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address):
-        # An IPv4 address in disguise leads wherever that one leads.
-        nat64 = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF) if ip in NAT64 else None
-        inner = ip.ipv4_mapped or ip.sixtofour or nat64
-        if inner is not None:
-            return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
 
 
 @dataclass
