@@ -35,6 +35,8 @@ def _presented_key(request: Request) -> str:
 @contextmanager
 def admitted(gateway: Gateway, client: ClientRecord) -> Iterator[None]:
     """While an upload is read. Raises 429 before it when the queue or the client's quota is used up."""
+    if not gateway.journal_room.is_left:
+        raise errors.queue_full()
     if gateway.index.active_count() + gateway.uploading.total() >= gateway.settings.max_queued_jobs:
         raise errors.queue_full()
     now = time.time()
@@ -45,6 +47,7 @@ def admitted(gateway: Gateway, client: ClientRecord) -> Iterator[None]:
         now=now,
     )
     gateway.uploading[client.client] += 1
+    gateway.journal_room.begin_upload()
     try:
         yield
     finally:

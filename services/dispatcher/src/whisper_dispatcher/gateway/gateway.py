@@ -15,6 +15,7 @@ from whisper_dispatcher.gateway import errors
 from whisper_dispatcher.gateway.directory import Clients, Models
 from whisper_dispatcher.gateway.feed import JobFeed
 from whisper_dispatcher.gateway.fleet import DepthHistory
+from whisper_dispatcher.gateway.journal_room import JournalRoom
 from whisper_dispatcher.gateway.quotas import RequestRates
 from whisper_dispatcher.gateway.settings import GatewaySettings
 from whisper_dispatcher.gateway.workers import Workers
@@ -38,11 +39,13 @@ class Gateway:
         self.rates = RequestRates()
         self.uploading: Counter[str] = Counter()
         """Uploads being read, by client: not in the index yet."""
+        self.journal_room = JournalRoom(self.uploading)
         self.draining = asyncio.Event()
         self._jetstream: JetStream | None = None
         self._tails: list[Tail] = []
         self._task: asyncio.Task[None] | None = None
         self._sampling: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def jetstream(self) -> JetStream:
@@ -60,7 +63,7 @@ class Gateway:
         self._task = asyncio.create_task(self._connect(), name="connect")
 
     async def stop(self) -> None:
-        for task in filter(None, (self._task, self._sampling)):
+        for task in filter(None, (self._task, self._sampling, self._looking)):
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
@@ -83,6 +86,8 @@ class Gateway:
             tail(f"KV_{names.MODELS_BUCKET}", f"$KV.{names.MODELS_BUCKET}.>", self.models.apply),
             tail(names.JOURNAL_STREAM, names.JOB_SUBJECTS, self.feed.apply),
         ]
+        await self.journal_room.look(jetstream)
+        self._looking = asyncio.create_task(self.journal_room.run(jetstream), name="journal room")
         await asyncio.gather(*(tail.start() for tail in self._tails))
         self._sampling = asyncio.create_task(self.depths.run(), name="depths")
         log.info("ready", models=[model.name for model in self.models.all()])
