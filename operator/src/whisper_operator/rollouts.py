@@ -76,6 +76,12 @@ def decide(server: Server, wanted: Template, observed: Observed, *, takes_pods_f
     return Rollout(wanted.content, good)
 
 
+def held_back(rollout: Rollout, wanted: Template) -> Rollout | None:
+    """What runs while the model of the wanted template is fetched: the last good one, if there is another."""
+    good = rollout.good
+    return Rollout(good.content, good, rollout.refusal) if good and _replaces(good, wanted) else None
+
+
 def _replaces(good: Template, wanted: Template) -> bool:
     """Another queue's template would pull, with this server's login, what it may not read."""
     return good.hash != wanted.hash and good.queue == wanted.queue

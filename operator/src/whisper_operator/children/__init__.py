@@ -12,8 +12,8 @@ from whisper_operator.children.monitor import pod_monitor
 from whisper_operator.children.nats_secret import nats_secret
 from whisper_operator.children.network import network_policy, service
 from whisper_operator.children.worker_pod import pod_template, queue_name
-from whisper_operator.observed import Observed
-from whisper_operator.rollouts import Template, decide, revision
+from whisper_operator.observed import Observed, is_ready
+from whisper_operator.rollouts import Rollout, Template, decide, held_back, revision
 from whisper_operator.server import Manifest, Server
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.volume import ModelVolume, claim_wish
@@ -49,7 +49,7 @@ def _servers(
 ) -> Iterable[Manifest | None]:
     """Before its model is there, a new server has a Deployment without pods: no device waits for a download.
 
-    One whose model is being changed keeps the Deployment it has, which serves on with the old one.
+    One whose model is being changed serves on with the old one, in as many pods as are wanted now.
     """
     wanted = Template(pod_template(server, volume, settings), queue_name(server))
     rollout = decide(server, wanted, observed, takes_pods_first=takes_pods_first(server, volume))
@@ -58,7 +58,14 @@ def _servers(
     if observed.model_is_there(server, volume) or server.replicas == 0:
         yield deployment(server, volume, rollout, replicas=server.replicas)
         return
-    live = observed.deployment(server)
-    serves = live is not None and live["spec"].get("replicas", 1) > 0
-    if not serves:
+    if earlier := held_back(rollout, wanted):
+        yield deployment(server, volume, earlier, replicas=server.replicas)
+    elif not _serves(server, rollout, observed):
         yield deployment(server, volume, rollout, replicas=0)
+
+
+def _serves(server: Server, rollout: Rollout, observed: Observed) -> bool:
+    """With a template that cannot be told from here: another queue's, or one that was good while no operator ran."""
+    live = observed.deployment(server)
+    was_good = rollout.good is not None or any(map(is_ready, observed.pods_of("worker")))
+    return was_good and live is not None and live["spec"].get("replicas", 1) > 0
