@@ -461,6 +461,12 @@ def test_the_golden_clip_is_mounted_where_the_worker_is_told():
     assert {"name": "golden-clip", "configMap": {"name": "clips"}} in pod_spec(spec)["volumes"]
 
 
+def test_a_pod_that_must_go_is_given_the_time_that_a_window_may_take():
+    long = {"server": {"windowTimeoutSeconds": 600}}
+    assert pod_spec(long)["terminationGracePeriodSeconds"] > 600
+    assert pod_spec(long | {"drain": {"timeoutSeconds": 900}})["terminationGracePeriodSeconds"] > 900
+
+
 def test_slots_share_the_cores_of_the_pod():
     spec = {"slots": 2, "resources": {"requests": {"cpu": "8"}}}
     assert environment(spec)["WHISPERFLEET_THREADS"] == "4"

@@ -42,7 +42,7 @@ def resource_name(accelerator: Accelerator) -> str:
 def pod_template(server: Server, volume: ModelVolume, settings: OperatorSettings) -> Manifest:
     spec = server.spec
     wanted: dict[str, Any] = {
-        "terminationGracePeriodSeconds": spec.drain.timeout_seconds + EXIT_MARGIN_S,
+        "terminationGracePeriodSeconds": _drain_s(server) + EXIT_MARGIN_S,
         "runtimeClassName": spec.accelerator.runtime_class_name if spec.accelerator else None,
         "topologySpreadConstraints": [
             {"labelSelector": {"matchLabels": selector_labels(server, "worker")}} | constraint
@@ -57,6 +57,11 @@ def pod_template(server: Server, volume: ModelVolume, settings: OperatorSettings
         "spec": pod_basics(server) | {name: value for name, value in wanted.items() if value not in (None, [])},
     }
     return stamped(_patched(template, server))
+
+
+def _drain_s(server: Server) -> int:
+    """A window that has begun is waited for, however short the drain."""
+    return max(server.spec.drain.timeout_seconds, server.spec.server.window_timeout_seconds)
 
 
 def _patched(template: Manifest, server: Server) -> Manifest:

@@ -171,7 +171,9 @@ class Rollout(Shape):
 
 class Drain(Shape):
     timeout_seconds: Annotated[int, Field(ge=5, le=3600)] = Field(
-        default=150, description="How long a pod that must go may take to finish its running windows."
+        default=150,
+        description="How long a pod that must go may take to finish its running windows, which are given "
+        "server.windowTimeoutSeconds where that is longer.",
     )
 
 
