@@ -59,10 +59,10 @@ class StrictCluster:
         if live is None:
             self._applied[key] = copy.deepcopy(manifest)
             return self._store(manifest, f"uid-{next(self._numbers)}")
-        before = self._applied.get(key)
-        if before is None and not force and _conflicts(manifest, live):
+        before = self._applied.get(key) or {}
+        if not force and _conflicts(manifest, live, before):
             raise ApiError(409, "Conflict", 'Apply failed with 1 conflict: conflict with "kubectl"')
-        wanted = _merged(_without(live, before or {}, manifest), manifest)
+        wanted = _merged(_without(live, before, manifest), manifest)
         if live["kind"] == "Job" and wanted["spec"]["template"] != live["spec"]["template"]:
             raise ApiError(422, "Invalid", "spec.template: field is immutable")
         self._applied[key] = copy.deepcopy(manifest)
@@ -206,11 +206,12 @@ def _without(live, before, after):
     return kept
 
 
-def _conflicts(manifest, live):
+def _conflicts(manifest, live, before):
+    """Whether another value than the wanted one is somebody else's."""
     return any(
-        _conflicts(value, live[name])
+        _conflicts(value, live[name], before.get(name) or {})
         if isinstance(value, dict) and isinstance(live[name], dict)
-        else value != live[name]
+        else live[name] not in (value, before.get(name))
         for name, value in manifest.items()
         if name in live
     )

@@ -156,6 +156,17 @@ async def test_a_child_of_somebody_else_is_left_alone_and_named(operator, cluste
     assert operator.status()["Degraded"] == ("True", "NameTaken")
 
 
+async def test_a_child_that_somebody_labelled_as_theirs_is_ours_all_the_same(operator, cluster):
+    await operator.reconcile()
+    live = cluster.objects["Service", "speech", "demo"]
+    labels = live["metadata"]["labels"] | {"app.kubernetes.io/managed-by": "Helm"}
+    cluster.hold(live | {"metadata": live["metadata"] | {"labels": labels}})
+    operator.store.remove(live)  # the informers see what has our label
+    assert set(await operator.reconcile()) == {("apply", "Service", "demo")}
+    assert cluster.objects["Service", "speech", "demo"]["metadata"]["labels"] == live["metadata"]["labels"]
+    assert await operator.reconcile() == []
+
+
 async def test_a_refused_child_is_told_while_the_others_are_made(operator, cluster):
     cluster.refusals["PersistentVolumeClaim"] = ApiError(403, "Forbidden", "exceeded quota: storage.")
     with pytest.raises(NotAsWanted, match="exceeded quota"):

@@ -18,7 +18,7 @@ from whisper_operator.cluster import ApiError, Cluster
 from whisper_operator.differs import first_difference
 from whisper_operator.downloads import Downloads
 from whisper_operator.events import Recorder
-from whisper_operator.naming import HASH_ANNOTATION, nats_secret_name
+from whisper_operator.naming import HASH_ANNOTATION, controller, nats_secret_name
 from whisper_operator.observed import Observed, child_key
 from whisper_operator.owner import Owner
 from whisper_operator.problems import Problem
@@ -206,14 +206,14 @@ class Reconciler:
         try:
             match change:
                 case Apply():
-                    await self._apply(change)
+                    await self._apply(change, owner)
                 case Delete():
                     await self._delete(change.live, change.why)
         except ApiError as error:
             return _problem(change, owner, error)
         return None
 
-    async def _apply(self, change: Apply) -> None:
+    async def _apply(self, change: Apply, owner: Owner) -> None:
         manifest = change.manifest
         kind, name = child_key(manifest)
         namespace = manifest["metadata"]["namespace"]
@@ -224,9 +224,17 @@ class Reconciler:
             if error.status == 422 and change.live and kind in REMADE:
                 await self._delete(change.live, f"it cannot be changed: {error.message}")
                 return
-            raise
+            if error.status != 409 or change.force or not await self._is_of(owner, kind, name):
+                raise
+            answer = await self._cluster.apply(BY_KIND[kind], manifest, force=True)
         self._take(answer)
         self._remember_difference(manifest, answer)
+
+    async def _is_of(self, owner: Owner, kind: str, name: str) -> bool:
+        """Ours all the same: somebody took the label by which the informers know it."""
+        live = await self._cluster.get(BY_KIND[kind], owner.namespace, name)
+        held_by = controller(live) if live else None
+        return held_by is not None and held_by["uid"] == owner.uid
 
     async def _delete(self, live: Manifest, why: str) -> None:
         kind, name = child_key(live)
