@@ -125,6 +125,32 @@ def test_no_more_work_than_allowed_runs_at_once_and_all_of_it_runs(page: Page) -
     assert imported(page, "turns.js", f"await {script}") == [2, [0, None, 2, 3, 4]]
 
 
+def test_a_short_note_behind_three_long_ones_has_its_turn_and_they_go_on_after_it(page: Page) -> None:
+    page.clock.install()
+    page.evaluate("""async () => {
+      const { travel } = await import("/page/journey.js");
+      const { Job } = await import("/page/job.js");
+      window.asked = [];
+      const api = {
+        async *events(id, lastId, signal) {
+          window.asked.push(`${id} ${lastId}`);
+          yield { id: "7", name: "planned", data: { total: 2, duration_s: 60 } };
+          if (id === "note") return yield { id: "8", name: "completed", data: {} };
+          await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+        },
+      };
+      window.jobs = ["a", "b", "c", "note"].map((id) => Job.ofApi({ id, state: "queued" }));
+      for (const job of window.jobs) travel(api, job, {});
+    }""")
+    page.clock.run_for(10_000)
+    assert page.evaluate("window.jobs.map(({ phase }) => phase)") == ["running", "running", "running", "completed"]
+    asked = page.evaluate("window.asked")
+    assert asked[:4] == ["a 0", "b 0", "c 0", "note 0"]
+    assert asked[4] == "a 7" and set(asked[5:]) <= {"b 7", "c 7"}
+    page.clock.run_for(60_000)
+    assert page.evaluate("window.asked") == asked
+
+
 def test_the_plot_goes_from_the_first_sample_to_the_last_and_as_high_as_the_deepest(page: Page) -> None:
     history = [{"at": 100, "windows": 0}, {"at": 110, "windows": 4}, {"at": 120, "windows": 2}]
     assert imported(page, "fleet.js", f"it.points({history}, 4)") == "0.0,120.0 300.0,0.0 600.0,60.0"

@@ -5,11 +5,14 @@ import { pause, Turns } from "./turns.js";
 
 const uploads = new Turns(2);
 const streams = new Turns(3);
+/** How long a job holds a stream that others wait for; a long one would hide a short one's text until its own end. */
+const TURN_S = 10;
 const LONGEST_PAUSE_S = 15;
 
 export async function travel(api, job, options) {
   if (!job.isAccepted) await uploads.run(() => send(api, job, options));
-  if (job.isAccepted && !job.isFinal) await streams.run(() => follow(api, job));
+  let wantsTurn = job.isAccepted && !job.isFinal;
+  while (wantsTurn) wantsTurn = await streams.run(() => followForATurn(api, job));
 }
 
 /** Busy answers and lost ones are sent again with the same key, so that there is one job whatever happens. */
@@ -31,8 +34,24 @@ async function send(api, job, options) {
   }
 }
 
-async function follow(api, job) {
-  const { signal } = job.leaving;
+/** Whether it wants another turn: others waited, and it goes on behind the last event that it heard. */
+async function followForATurn(api, job) {
+  const { signal: leaving } = job.leaving;
+  if (leaving.aborted) return false;
+  const turn = new AbortController();
+  const end = () => turn.abort();
+  leaving.addEventListener("abort", end);
+  const clock = setInterval(() => streams.areWanted && end(), TURN_S * 1000);
+  try {
+    await follow(api, job, turn.signal);
+  } finally {
+    clearInterval(clock);
+    leaving.removeEventListener("abort", end);
+  }
+  return turn.signal.aborted && !leaving.aborted && !job.isFinal;
+}
+
+async function follow(api, job, signal) {
   let delayS = 1;
   while (!signal.aborted && !job.isFinal) {
     try {

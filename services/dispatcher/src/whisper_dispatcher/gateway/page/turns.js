@@ -9,6 +9,11 @@ export class Turns {
     this.#free = limit;
   }
 
+  /** Somebody waits for a turn. */
+  get areWanted() {
+    return this.#waiting.length > 0;
+  }
+
   async run(work) {
     if (this.#free > 0) this.#free -= 1;
     else await new Promise((resolve) => this.#waiting.push(resolve));
