@@ -25,6 +25,11 @@ UNSEEN_FOCUS = """() => {
   const it = document.activeElement;
   return it.tagName !== "AUDIO" && getComputedStyle(it).outlineStyle === "none" && it.outerHTML;
 }"""
+KEEP_MICROPHONE = """() => {
+  const devices = navigator.mediaDevices;
+  const ask = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = async (wanted) => (window.microphone = await ask(wanted));
+}"""
 PHONE = {"width": 360, "height": 740}
 
 
@@ -238,6 +243,19 @@ def test_what_is_said_into_the_microphone_becomes_text(visit: Open) -> None:
     expect(state(card)).to_have_text("Done")
     assert "hello world" in text(card)
     assert card.locator("h3").inner_text().startswith("recording-")
+
+
+def test_a_microphone_that_goes_away_loses_nothing_of_what_was_said(visit: Open) -> None:
+    tab = visit(permissions=["microphone"])
+    tab.page.evaluate(KEEP_MICROPHONE)
+    record = tab.page.locator("#record")
+    record.click()
+    expect(record).to_have_text("Stop and send (0:04)")
+    tab.page.evaluate("() => window.microphone.getTracks().forEach((track) => track.stop())")
+    card = tab.page.get_by_role("listitem").filter(has_text="hello world")
+    expect(state(card)).to_have_text("Done")
+    expect(record).to_have_text("Record")
+    assert tab.complaints == []
 
 
 def test_the_page_speaks_the_browsers_language_until_another_is_chosen(visit: Open) -> None:

@@ -72,7 +72,7 @@ export class Intake {
     } else {
       byId("record").disabled = true; // until the browser has asked for the microphone
       try {
-        await this.#recorder.start();
+        await this.#recorder.start(() => this.#record());
         this.#isRefused = false;
         announce(t("recordingStarted"));
       } catch {

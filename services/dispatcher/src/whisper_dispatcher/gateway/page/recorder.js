@@ -10,6 +10,7 @@ export const canRecord = () => Boolean(navigator.mediaDevices?.getUserMedia && w
 
 export class Recorder {
   #media = null;
+  #data = null;
   #startedAt = 0;
 
   get isRunning() {
@@ -20,13 +21,16 @@ export class Recorder {
     return (performance.now() - this.#startedAt) / 1000;
   }
 
-  /** Rejects when the microphone is missing or not allowed. */
-  async start() {
+  /** Rejects when the microphone is missing or not allowed. When it goes away, onLost is called: there is no more to come. */
+  async start(onLost) {
     const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
     const [mimeType] = KINDS.find(([kind]) => MediaRecorder.isTypeSupported(kind)) ?? [];
-    this.#media = new MediaRecorder(stream, { mimeType });
+    const media = new MediaRecorder(stream, { mimeType });
+    this.#media = media;
+    this.#data = dataOf(media);
+    this.#data.then(() => this.#media === media && onLost());
     this.#startedAt = performance.now();
-    this.#media.start();
+    media.start();
   }
 
   /** The recording, or null when there is none; the microphone is let go of. */
@@ -34,11 +38,19 @@ export class Recorder {
     const media = this.#media;
     if (media === null) return null;
     this.#media = null;
-    const data = new Promise((resolve) => (media.ondataavailable = (event) => resolve(event.data)));
-    media.stop();
+    if (media.state !== "inactive") media.stop();
     for (const track of media.stream.getTracks()) track.stop();
-    return asFile(await data);
+    return asFile(await this.#data);
   }
+}
+
+/** What was recorded, once it has stopped: asked to, or by itself. */
+function dataOf(media) {
+  const pieces = [];
+  media.ondataavailable = (event) => pieces.push(event.data);
+  return new Promise((resolve) => {
+    media.onstop = () => resolve(new Blob(pieces, { type: media.mimeType }));
+  });
 }
 
 function asFile(blob) {
