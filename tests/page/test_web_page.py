@@ -194,6 +194,7 @@ def test_places_in_the_queue_are_told_and_a_job_is_cancelled(visit: Open, up: Up
         tab.draw("queued")
         tab.button(first, "Cancel").click()
         expect(state(first)).to_have_text("Cancelled")
+        expect(first.locator("h3")).to_be_focused()
         expect(state(second)).to_have_text(re.compile("Transcribing|next"))
     expect(state(second)).to_have_text("Done")
 

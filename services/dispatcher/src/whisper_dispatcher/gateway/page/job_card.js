@@ -161,9 +161,12 @@ export class JobCard {
 
   async #cancel() {
     const job = this.#job;
-    if (job.isAccepted) return job.takeApi(await this.#api.cancel(job.id));
-    job.leaving.abort();
-    job.update({ phase: "cancelled", retryInS: null });
+    if (job.isAccepted) {
+      job.takeApi(await this.#api.cancel(job.id));
+    } else {
+      job.leaving.abort();
+      job.update({ phase: "cancelled", retryInS: null });
+    }
     this.title.focus();
   }
 
