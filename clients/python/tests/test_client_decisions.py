@@ -207,6 +207,18 @@ def test_a_delete_whose_answer_was_lost_counts() -> None:
     assert requests(steps) == ["POST /v1/jobs/j1/cancel", "DELETE /v1/jobs/j1", "DELETE /v1/jobs/j1"]
 
 
+def test_a_delete_that_only_cancelled_is_sent_again_until_the_job_is_erased() -> None:
+    replies = [answer(200, job("cancelled")), answer(200, job("running")), answer(200, job("cancelled")), answer(204)]
+    steps, _ = play(CALLS.delete("j1"), replies)
+    assert requests(steps) == ["POST /v1/jobs/j1/cancel"] + ["DELETE /v1/jobs/j1"] * 3
+    assert [step.delay_s > 0 for step in steps if isinstance(step, Pause)] == [True, True]
+
+
+def test_a_delete_that_never_erases_says_so() -> None:
+    with pytest.raises(StillRunning):
+        play(CALLS.delete("j1"), [answer(200, job("running"))] * 1000)
+
+
 def test_an_id_cannot_lead_to_another_address() -> None:
     steps, _ = play(CALLS.job("../x?y"), [answer(200, job("queued"))])
     assert requests(steps) == ["GET /v1/jobs/..%2Fx%3Fy"]

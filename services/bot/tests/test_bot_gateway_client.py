@@ -125,6 +125,12 @@ async def test_a_gateway_that_is_not_there_is_away(recording: Path) -> None:
     await client.close()
 
 
+async def test_what_was_only_cancelled_is_to_be_erased_again(gateway: Gateway, client: GatewayClient) -> None:
+    gateway.body = RUNNING
+    with pytest.raises(GatewayAway):
+        await client.erase("j")
+
+
 async def test_what_is_so_already_is_no_problem(gateway: Gateway, client: GatewayClient) -> None:
     gateway.refuse(409)
     await client.requeue("j")

@@ -10,7 +10,16 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 
-from whisperfleet.client import ApiError, AsyncClient, Conflict, GatewayUnreachable, Job, Options, WhisperfleetError
+from whisperfleet.client import (
+    ApiError,
+    AsyncClient,
+    Conflict,
+    GatewayUnreachable,
+    Job,
+    Options,
+    StillRunning,
+    WhisperfleetError,
+)
 from whisperfleet.client.results import Format
 
 DEFAULT_RETRY_S = 2.0
@@ -92,7 +101,7 @@ def _own_cases() -> Iterator[None]:
     """An ApiError that is let through is the gateway's last word."""
     try:
         yield
-    except GatewayUnreachable as error:
+    except (GatewayUnreachable, StillRunning) as error:
         raise GatewayAway(str(error)) from error
     except ApiError as error:
         if error.status == HTTPStatus.UNAUTHORIZED:

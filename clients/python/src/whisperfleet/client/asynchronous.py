@@ -103,7 +103,7 @@ class AsyncClient:
         return await self._run(self._calls.cancel(job))
 
     async def delete(self, job: str) -> None:
-        """Cancels the job if it runs, and erases audio and text."""
+        """Cancels the job if it runs, and erases audio and text. Raises StillRunning when it could only be cancelled."""
         await self._run(self._calls.delete(job))
 
     async def requeue(self, job: str) -> Job:

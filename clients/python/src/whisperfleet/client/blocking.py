@@ -106,7 +106,7 @@ class Client:
         return self._run(self._calls.cancel(job))
 
     def delete(self, job: str) -> None:
-        """Cancels the job if it runs, and erases audio and text."""
+        """Cancels the job if it runs, and erases audio and text. Raises StillRunning when it could only be cancelled."""
         self._run(self._calls.delete(job))
 
     def requeue(self, job: str) -> Job:

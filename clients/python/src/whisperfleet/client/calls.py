@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from whisper_contracts.failures import SENTENCES, FailureReason
 from whisperfleet.client import following
-from whisperfleet.client.errors import Conflict, JobCancelled, JobFailed, NotFound
+from whisperfleet.client.errors import Conflict, JobCancelled, JobFailed, NotFound, StillRunning
 from whisperfleet.client.results import (
     DeadLetter,
     DeadLetterPage,
@@ -104,10 +104,13 @@ class Calls:
         return Job.model_validate_json(answer.body)
 
     def delete(self, job: str) -> Procedure[None]:
-        """Gone already is as good as deleted: an answer may have been lost."""
+        """Gone already is as good as deleted: an answer may have been lost. Raises StillRunning when nothing was erased."""
         yield from self.cancel(job)
+        patience = Patience(self.patience_s)
         try:
-            yield from self._exchange(Request("DELETE", job_path(job)))
+            # Any other success only cancelled: that gateway has not heard of the job's end yet.
+            while (yield from self._exchange(Request("DELETE", job_path(job)))).status != following.NO_CONTENT:
+                yield patience.pause(StillRunning(job))
         except NotFound:
             return
 
