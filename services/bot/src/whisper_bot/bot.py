@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
 import structlog
@@ -26,6 +28,7 @@ from whisper_bot.decide import (
     Transcribe,
     decide,
 )
+from whisper_bot.erasing import Erasing
 from whisper_bot.gateway_client import GatewayAway, GatewayClient, JobUnknown, KeyRefused
 from whisper_bot.note_run import NoteRuns
 from whisper_bot.quota import Quota
@@ -62,6 +65,7 @@ class Bot:
         self._runs.under_way = lambda: len(self._held)
         self._replies = Replies(store, telegram)
         self._quota = Quota(store, settings)
+        self._erasing = Erasing(store, gateway)
         self._held: set[asyncio.Task[None]] = set()
         # Of one chat, status messages stand in the order of the recordings.
         self._chats: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -215,12 +219,11 @@ class Bot:
         try:
             if kept is None or kept.record.job is None:
                 raise JobUnknown
-            text = await self._gateway.result(kept.record.job, "text" if intent.extension == "txt" else "srt")
+            with _gateway_as_queue():
+                text = await self._gateway.result(kept.record.job, "text" if intent.extension == "txt" else "srt")
         except JobUnknown:
             await self._telegram.answer_tap(tap.id, sentence("tap_gone", reader))
             return
-        except (GatewayAway, KeyRefused) as reason:
-            raise QueueUnavailable(f"the gateway is away: {reason}") from reason
         await self._telegram.answer_tap(tap.id, sentence("tap_file", reader))
         await self._replies.send_file(update, kept.record, text, intent.extension)
 
@@ -235,20 +238,13 @@ class Bot:
     async def _erase(self, update: Update, intent: Erase) -> None:
         if not await self._may(update, intent.needs_admin):
             return
-        notes = await self._store.notes_of(update.chat)
-        wanted = intent.message_id
-        chosen = [note for note in notes if wanted is None or wanted in (note.message_id, note.status_id)]
-        try:
-            for note in chosen:
-                if note.job:
-                    await self._gateway.erase(note.job)
-        except (GatewayAway, KeyRefused) as reason:
-            raise QueueUnavailable(f"the gateway is away: {reason}") from reason
-        for note in chosen:
-            await self._store.forget_note(note.key)
-        if wanted is None:
-            await self._store.forget_chat(update.chat)
-        await self._replies.say(update, Say("deleted"))
+        is_known = True
+        with _gateway_as_queue():
+            if intent.message_id is None:
+                await self._erasing.chat(update.chat)
+            else:
+                is_known = await self._erasing.recording(update.chat, intent.message_id)
+        await self._replies.say(update, Say("deleted" if is_known else "nothing_to_delete"))
 
     async def _may(self, update: Update, needs_admin: bool) -> bool:
         user = update.message.from_.id if update.message and update.message.from_ else 0
@@ -276,6 +272,15 @@ class Bot:
         old, new = await self._store.chat_settings(chat), await self._store.chat_settings(to_chat)
         if old.sequence and not new.sequence:
             await self._store.save_chat_settings(to_chat, old.record, 0)
+
+
+@contextmanager
+def _gateway_as_queue() -> Iterator[None]:
+    """Without either of them the update has to come again."""
+    try:
+        yield
+    except (GatewayAway, KeyRefused) as reason:
+        raise QueueUnavailable(f"the gateway is away: {reason}") from reason
 
 
 def hand_back_s(deliveries: int) -> float:

@@ -209,7 +209,25 @@ class NoteRuns:
             raise NotSubmitted(sentence(over.key, note.reads, **over.values))
         job = await self._transfers.submit(note)
         log.info("submitted", note=note.key, job=job)
-        return await self._store.save_note(kept, job=job)
+        try:
+            return await self._store.save_note(kept, job=job)
+        except WrongLastSequence:
+            if await self._store.note(note.key) is None:
+                await self._erase(job)
+            raise
+
+    async def _erase(self, job: str) -> None:
+        """Of a recording that was deleted while it was uploaded: nothing else knows of the job."""
+        failures = 0
+        while True:
+            try:
+                await self._gateway.erase(job)
+                log.info("erased", job=job, because="its recording was deleted meanwhile")
+                return
+            except (GatewayAway, KeyRefused) as problem:
+                failures += 1
+                log.warning("a job is still to be erased", job=job, reason=str(problem), failures=failures)
+                await self._telegram.clock.sleep(backoff_s(failures))
 
     async def _follow(self, note: Note) -> Job:
         """The job once it is final."""

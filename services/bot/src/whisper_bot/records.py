@@ -164,7 +164,7 @@ class Note(Message):
     chat: int
     message_id: int
     tap: str = ""
-    """Id of the callback query that this answers; "" = the message itself."""
+    """Id of the callback query that this answers, about the recording `message_id`; "" = the message itself."""
     user: int
     reads: str
     """Language of the sentences, as in the catalogue."""
@@ -191,6 +191,11 @@ class Note(Message):
     @property
     def key(self) -> str:
         return f"{self.chat}.tap-{self.tap}" if self.tap else note_key(self.chat, self.message_id)
+
+    @property
+    def message_ids(self) -> tuple[int | None, ...]:
+        """Of everything in the chat that belongs to it."""
+        return (self.message_id, self.status_id, *self.parts)
 
     @property
     def idempotency_key(self) -> str:

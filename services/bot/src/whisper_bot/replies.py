@@ -42,7 +42,9 @@ class Replies:
         log.info("replied", chat=record.chat, update=update.update_id, with_=say.key)
 
     async def send_file(self, update: Update, note: Note, text: str, extension: str) -> None:
-        await self._reply(self._record(update), file_answer(text, extension, ()), note.status_id)
+        """Belongs to the note's recording, and is erased with it."""
+        record = self._record(update).model_copy(update={"message_id": note.message_id})
+        await self._reply(record, file_answer(text, extension, ()), note.status_id)
 
     async def _reply(self, record: Note, answer: TextAnswer | FileAnswer, reply_to: int | None) -> None:
         failures = 0

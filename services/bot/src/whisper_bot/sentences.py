@@ -131,6 +131,12 @@ CATALOGUE: dict[str, dict[str, str]] = {
         "en": "Erased. What stands in this chat you can delete yourself.",
         "ru": "Стёрто. То, что видно в чате, можно удалить самому.",
     },
+    "nothing_to_delete": {
+        "en": "I keep nothing about that message. Reply /delete to a recording or to its answer; "
+        "without a reply it erases everything of this chat.",
+        "ru": "Об этом сообщении я ничего не храню. Ответьте /delete на запись или на её расшифровку; "
+        "без ответа /delete стирает всё об этом чате.",
+    },
     "button_retry": {"en": "Try again", "ru": "Попробовать ещё раз"},
     "button_srt": {"en": "SRT", "ru": "SRT"},
     "button_txt": {"en": "TXT", "ru": "TXT"},

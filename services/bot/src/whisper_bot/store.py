@@ -120,17 +120,20 @@ class Store:
     async def save_usage(self, user: int, day: str, usage: Usage, sequence: int) -> None:
         await self._write(f"telegram.usage.{user}.{day}", usage, sequence, USAGE_TTL_S)
 
-    async def notes_of(self, chat: int) -> list[Note]:
+    async def notes_of(self, chat: int) -> list[Kept[Note]]:
         subjects = await self._jetstream.subjects(RECORDS_STREAM, note_subject(f"{chat}.*"))
         found = await self._jetstream.get_all_last(RECORDS_STREAM, sorted(subjects))
-        return [Note.decode(stored.data) for stored in found]
+        return [Kept(Note.decode(stored.data), stored.sequence) for stored in found]
 
-    async def forget_chat(self, chat: int) -> None:
-        await self._jetstream.purge(RECORDS_STREAM, note_subject(f"{chat}.*"))
+    async def forget_chat_settings(self, chat: int) -> None:
         await self._jetstream.purge(RECORDS_STREAM, f"telegram.chats.{chat}")
 
-    async def forget_note(self, key: str) -> None:
-        await self._jetstream.purge(RECORDS_STREAM, note_subject(key))
+    async def forget_note(self, kept: Kept[Note]) -> Kept[Note] | None:
+        """The note that stays because it has changed meanwhile."""
+        subject = note_subject(kept.record.key)
+        if await self._jetstream.purge(RECORDS_STREAM, subject, before=kept.sequence + 1):
+            return None
+        return await self.note(kept.record.key)
 
     async def waiting_updates(self) -> int:
         info = await self._jetstream.api(f"STREAM.INFO.{UPDATES_STREAM}")
