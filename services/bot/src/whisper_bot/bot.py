@@ -32,7 +32,7 @@ from whisper_bot.erasing import Erasing
 from whisper_bot.gateway_client import GatewayAway, GatewayClient, JobUnknown, KeyRefused
 from whisper_bot.note_run import NoteRuns
 from whisper_bot.quota import Quota
-from whisper_bot.records import Update
+from whisper_bot.records import Note, Update
 from whisper_bot.replies import Replies
 from whisper_bot.sentences import sentence
 from whisper_bot.settings import BotSettings
@@ -184,19 +184,27 @@ class Bot:
 
     async def _take(self, update: Update, intent: Transcribe) -> str | None:
         note = intent.note
-        kept = await self._store.note(note.key)
-        if kept is None or kept.record.file is None:  # the latter: a refusal was begun
+        kept = await self._store.note(note.key) or Kept(note)
+        is_new = not kept.sequence or kept.record.file is None  # the latter: a refusal was begun
+        if not is_new and intent.is_asked and kept.record.outcome == "answered":
+            await self._replies.say(update, Say("already"), reply_to=kept.record.status_id)
+            return None
+        if is_new or (intent.is_asked and kept.record.outcome):
             if say := await self._quota.refusal(note, in_flight=len(self._users.get(note.user, ()))):
                 await self._replies.say(update, say)
                 return None
-            await self._quota.count(note, note.file.duration if note.file else 0.0)
-            await self._store.save_note(Kept(note, kept.sequence if kept else 0))
-        elif kept.record.outcome and intent.is_asked:
-            await self._replies.say(update, Say("already"), reply_to=kept.record.status_id)
-            return None
+            await self._begin_note(note, kept)
         self._users[note.user].add(note.key)
         await self._runs.acknowledge(note.key)
         return note.key
+
+    async def _begin_note(self, note: Note, before: Kept[Note]) -> None:
+        """In the place of one that failed, whose job has the options of then."""
+        if before.record.job:
+            with _gateway_as_queue():
+                await self._gateway.erase(before.record.job)
+        await self._quota.count(note, note.file.duration if note.file else 0.0)
+        await self._store.save_note(Kept(note, before.sequence))
 
     async def _retry(self, update: Update, key: str) -> str | None:
         kept = await self._store.note(key)
