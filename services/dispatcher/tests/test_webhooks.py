@@ -5,10 +5,14 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from gateway_harness import until
@@ -16,13 +20,20 @@ from journal_harness import Book, book
 
 from whisper_contracts import names
 from whisper_contracts.messages import ClientRecord, HookTask
-from whisper_dispatcher.jetstream import buckets
+from whisper_dispatcher.jetstream import buckets, topology
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView
 from whisper_dispatcher.planner import hooks
-from whisper_dispatcher.planner.hooks import HookSender, RefusedAddress, check_addresses, signed_headers
+from whisper_dispatcher.planner.hooks import (
+    HookSender,
+    RefusedAddress,
+    check_addresses,
+    next_try_s,
+    next_turn_s,
+    signed_headers,
+)
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -55,10 +66,23 @@ class Receiver:
         self.seen.append((target, headers, body))
         if target.startswith("/slow"):
             await self.held.wait()
+        with suppress(ConnectionError):
+            if target == "/trickle":
+                await self._trickle(writer, b"HTTP/1.1 200 OK\r\nX-A: ")
+            if target == "/endless":
+                await self._trickle(writer, b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
         status = self.statuses.pop(0) if self.statuses else 204
         writer.write(f"HTTP/1.1 {status} So\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()
         writer.close()
+
+    async def _trickle(self, writer: asyncio.StreamWriter, head: bytes) -> None:
+        """Never long enough silent for a limit between two reads."""
+        writer.write(head)
+        while not self.held.is_set():
+            writer.write(b"a")
+            await writer.drain()
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -97,6 +121,10 @@ async def completed(jobs: Book) -> JobView:
     assert await journal.complete(jobs.jetstream, view)
     assert await jobs.index.wait_final(view.job, 5)
     return view
+
+
+async def hooks_consumer(jobs: Book) -> dict[str, Any]:
+    return await jobs.jetstream.api(f"CONSUMER.INFO.{names.HOOKS_STREAM}.hooks")
 
 
 async def nothing_queued(jobs: Book) -> None:
@@ -198,9 +226,8 @@ async def test_a_planner_behind_the_journal_keeps_the_webhook(
     tail = Tail(jobs.jetstream, names.JOURNAL_STREAM, [names.job_filter(jobs.client, "*")], behind.apply)
     async with sender(jobs, index=behind):
         await queue_hook(jobs, view, receiver.url())
-        consumer = f"CONSUMER.INFO.{names.HOOKS_STREAM}.hooks"
         async with asyncio.timeout(15):
-            while not (await jobs.jetstream.api(consumer))["num_redelivered"]:  # noqa: ASYNC110
+            while not (await hooks_consumer(jobs))["num_redelivered"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert receiver.seen == []
         await tail.start()
@@ -231,6 +258,151 @@ async def test_a_slow_receiver_holds_up_no_other(jobs: Book, receiver: Receiver)
         await until(lambda: len(receiver.seen) == 2, limit_s=5)
         receiver.held.set()
         await nothing_queued(jobs)
+
+
+async def test_an_answer_that_trickles_in_is_given_up(
+    jobs: Book, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The limit held for each read alone."""
+    monkeypatch.setattr(hooks, "REQUEST_TIMEOUT_S", 0.5)
+    view = await completed(jobs)
+    async with sender(jobs):
+        await queue_hook(jobs, view, receiver.url("/trickle"))
+        await until(lambda: "will be tried again" in capsys.readouterr().out, limit_s=10)
+    await jobs.jetstream.purge(names.HOOKS_STREAM, names.HOOKS_SUBJECTS)
+
+
+async def test_the_status_is_enough_of_an_answer(jobs: Book, receiver: Receiver) -> None:
+    view = await completed(jobs)
+    async with sender(jobs):
+        await queue_hook(jobs, view, receiver.url("/endless"))
+        await nothing_queued(jobs)
+    assert len(receiver.seen) == 1
+
+
+async def test_one_clients_hanging_receiver_holds_up_no_other_client(
+    jobs: Book, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "AT_A_TIME", 4)
+    monkeypatch.setattr(hooks, "OF_ONE_CLIENT", 2)
+    everybody = JobIndex()
+    tail = Tail(jobs.jetstream, names.JOURNAL_STREAM, [names.JOB_SUBJECTS], everybody.apply)
+    await tail.start()
+    async with book(jobs.jetstream) as others, sender(jobs, index=everybody):
+        for number in range(6):
+            await queue_hook(jobs, await completed(jobs), receiver.url(f"/slow{number}"))
+        await until(lambda: len(receiver.seen) == 2)
+        await queue_hook(others, await completed(others), receiver.url("/quick"))
+        await until(lambda: len(receiver.seen) == 3, limit_s=5)
+        assert receiver.seen[-1][0] == "/quick"
+        # Those that were put off are sent, too.
+        receiver.held.set()
+        await nothing_queued(jobs)
+    await tail.stop()
+    assert len({target for target, _, _ in receiver.seen}) == 7
+
+
+async def test_a_slow_receiver_is_not_called_twice(
+    jobs: Book, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the ack wait the webhook would come to another slot."""
+    monkeypatch.setattr(hooks, "IN_PROGRESS_EVERY_S", 0.2)
+    stream, usual = next(found for found in topology.consumers() if found[1]["durable_name"] == "hooks")
+    await ensure_consumer(jobs, stream, usual | {"ack_wait": topology.NANOSECONDS})
+    view = await completed(jobs)
+    async with sender(jobs):
+        await queue_hook(jobs, view, receiver.url("/slow"))
+        await until(lambda: len(receiver.seen) == 1)
+        await asyncio.sleep(2.5)
+        receiver.held.set()
+        await nothing_queued(jobs)
+    await ensure_consumer(jobs, stream, usual)
+    assert len(receiver.seen) == 1
+
+
+async def ensure_consumer(jobs: Book, stream: str, config: dict[str, Any]) -> None:
+    answer = await jobs.jetstream.api(
+        f"CONSUMER.DURABLE.CREATE.{stream}.{config['durable_name']}", {"stream_name": stream, "config": config}
+    )
+    assert "error" not in answer
+
+
+async def test_a_planner_that_ends_hands_its_webhook_to_the_next(jobs: Book, receiver: Receiver) -> None:
+    view = await completed(jobs)
+    async with sender(jobs):
+        await queue_hook(jobs, view, receiver.url("/slow"))
+        await until(lambda: len(receiver.seen) == 1)
+    receiver.held.set()
+    async with sender(jobs):
+        await until(lambda: len(receiver.seen) == 2, limit_s=5)  # the ack wait is 15 s
+        await nothing_queued(jobs)
+
+
+async def test_webhooks_that_wait_for_their_next_try_shut_out_no_other(jobs: Book) -> None:
+    """A consumer of before had room for so many."""
+    stream, usual = next(found for found in topology.consumers() if found[1]["durable_name"] == "hooks")
+    await ensure_consumer(jobs, stream, usual | {"max_ack_pending": 10_000})
+    await topology.ensure_streams(jobs.jetstream, topology.Limits())
+    assert (await hooks_consumer(jobs))["config"]["max_ack_pending"] == -1
+
+
+async def test_a_name_server_that_hangs_holds_no_thread_of_others(
+    jobs: Book, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+    look_up = socket.getaddrinfo
+
+    def hanging(host: str, *args: Any, **options: Any) -> Any:
+        if host == "hanging.example":
+            asked.set()
+            answered.wait()
+            raise socket.gaierror
+        return look_up(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    view = await completed(jobs)
+    try:
+        async with sender(jobs):
+            await queue_hook(jobs, view, "http://hanging.example/")
+            await until(asked.is_set)
+            async with asyncio.timeout(5):
+                await asyncio.to_thread(asked.is_set)
+    finally:
+        answered.set()
+    await jobs.jetstream.purge(names.HOOKS_STREAM, names.HOOKS_SUBJECTS)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "delay_s"), [(0, 1), (0.25, 0.75), (1, 30), (31, 120), (40, 111), (112_350, 1), (112_351, None)]
+)
+def test_the_next_try_comes_by_the_webhooks_age(age_s: float, delay_s: float | None) -> None:
+    assert next_try_s(age_s) == delay_s
+
+
+def test_a_client_without_room_is_asked_again_later_and_later() -> None:
+    assert [next_turn_s(age_s) for age_s in (0, 10, 100_000)] == [1, 6, 600]
+
+
+async def test_being_handed_back_is_no_try(
+    jobs: Book, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each hand-over of a webhook whose job was not final yet counted as one of its eight."""
+    monkeypatch.setattr(hooks, "STATE_WAIT_S", 0.01)
+    monkeypatch.setattr(hooks, "LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr(hooks, "DELAYS_S", (30.0, 0.1))
+    receiver.statuses = [500]
+    before = (await hooks_consumer(jobs))["delivered"]["consumer_seq"]
+    view = await jobs.accept()
+    async with sender(jobs):
+        await queue_hook(jobs, view, receiver.url())
+        async with asyncio.timeout(15):
+            while (await hooks_consumer(jobs))["delivered"]["consumer_seq"] < before + 5:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert await journal.complete(jobs.jetstream, view)
+        await until(lambda: "will be tried again" in capsys.readouterr().out, limit_s=5)
+    assert len(receiver.seen) == 1
+    await jobs.jetstream.purge(names.HOOKS_STREAM, names.HOOKS_SUBJECTS)
 
 
 @pytest.mark.parametrize(

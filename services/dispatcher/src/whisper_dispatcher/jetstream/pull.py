@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass
 
 import structlog
@@ -52,6 +53,11 @@ class Delivery:
     def deliveries(self) -> int:
         """From 1; handing back counts too."""
         return self.message.metadata.num_delivered or 1
+
+    @property
+    def age_s(self) -> float:
+        """Since the message was stored."""
+        return time.time() - self.message.metadata.timestamp.timestamp()
 
     async def ack(self) -> None:
         await self._settle(b"+ACK")

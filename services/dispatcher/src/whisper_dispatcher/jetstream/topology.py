@@ -20,6 +20,7 @@ PLAN_ACK_WAIT_S = 15
 """A planner that died is noticed after this; a living one says `in progress` more often."""
 WINDOW_ACK_WAIT_S = 15
 MAX_ACK_PENDING = 10_000
+UNLIMITED = -1
 MAX_WAITING = 4_096
 """Must exceed the fleet's waiting pulls: of 600 pulls, 88 were refused at the default of 512."""
 
@@ -97,7 +98,9 @@ def consumers() -> list[tuple[str, dict[str, Any]]]:
         (names.PLAN_STREAM, work_consumer(names.plan_consumer(class_), f"whisper.plan.{class_}.>", PLAN_ACK_WAIT_S))
         for class_ in names.CLASSES
     ]
-    return [*plans, (names.HOOKS_STREAM, work_consumer("hooks", names.HOOKS_SUBJECTS, PLAN_ACK_WAIT_S))]
+    hooks = work_consumer("hooks", names.HOOKS_SUBJECTS, PLAN_ACK_WAIT_S)
+    # Those that wait for their next try count as pending: one client's could shut out everybody's.
+    return [*plans, (names.HOOKS_STREAM, hooks | {"max_ack_pending": UNLIMITED})]
 
 
 def model_consumers(model: str) -> list[tuple[str, dict[str, Any]]]:

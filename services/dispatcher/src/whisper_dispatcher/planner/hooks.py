@@ -12,7 +12,11 @@ import hmac
 import json
 import socket
 import time
-from dataclasses import dataclass
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate
 from urllib.parse import urlsplit
 
 import httpx
@@ -22,23 +26,43 @@ from pydantic import ValidationError
 from whisper_contracts import names
 from whisper_contracts.messages import SECRET_PREFIX, ClientRecord, HookTask
 from whisper_dispatcher.addresses import is_public
-from whisper_dispatcher.jetstream import buckets
+from whisper_dispatcher.jetstream import buckets, topology
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
-from whisper_dispatcher.jetstream.pull import Delivery, Puller
+from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
 from whisper_dispatcher.jobs.index import JobIndex, JobView
 
 log = structlog.get_logger()
 
 DELAYS_S = (1.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
-"""After the n-th failed delivery; then the webhook is given up, and the job can still be asked for."""
+"""Between the tries; after the last the webhook is given up, and the job can still be asked for."""
 
 REQUEST_TIMEOUT_S = 10.0
+"""From looking up the host to the status, whatever the receiver does."""
 STATE_WAIT_S = 2.0
 LOOK_AGAIN_S = 10.0
 """After which a webhook comes again whose job is not final, as far as this planner knows."""
-AT_A_TIME = 8
+IN_PROGRESS_EVERY_S = topology.PLAN_ACK_WAIT_S / 3
+AT_A_TIME = 32
+OF_ONE_CLIENT = 8
+"""So that receivers that hang, however many names they have, leave room for those of the other clients."""
+LONGEST_TURN_S = 600.0
 PULL_S = 5.0
+_LOOK_UPS = ThreadPoolExecutor(AT_A_TIME, "look-up")
+"""Of their own: a name server that hangs must not hold the threads that cut recordings."""
+
+
+def next_try_s(age_s: float) -> float | None:
+    """Until the next of the tries that a webhook of this age is due; None: there is none left.
+
+    By age, since deliveries count what was handed back untried, too.
+    """
+    return next((due_s - age_s for due_s in accumulate(DELAYS_S) if due_s > age_s), None)
+
+
+def next_turn_s(age_s: float) -> float:
+    """Until a webhook asks again that its client's others left no room for; longer, the longer they have."""
+    return min(1.0 + age_s / 2, LONGEST_TURN_S)
 
 
 class RefusedAddress(Exception):
@@ -84,26 +108,48 @@ class HookSender:
     jetstream: JetStream
     index: JobIndex
     allow_private: bool
+    _in_flight: Counter[str] = field(default_factory=Counter)
+    """By client."""
 
     async def run(self) -> None:
         """Several at a time, so that a receiver that is slow holds up no other."""
+        puller = Puller(self.jetstream, names.HOOKS_STREAM, "hooks")
+        await puller.start()
+        free = asyncio.Semaphore(AT_A_TIME)
         async with (
             httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, follow_redirects=False) as http,
             asyncio.TaskGroup() as group,
         ):
-            for _ in range(AT_A_TIME):
-                group.create_task(self._serve(http))
-
-    async def _serve(self, http: httpx.AsyncClient) -> None:
-        puller = Puller(self.jetstream, names.HOOKS_STREAM, "hooks")
-        await puller.start()
-        while True:
             try:
-                delivery = await puller.pull(expires_s=PULL_S)
-                if delivery:
-                    await self._handle(http, delivery)
-            except QueueUnavailable:
-                await asyncio.sleep(0.5)
+                while await free.acquire():
+                    if delivery := await self._next(puller):
+                        task = group.create_task(self._hold(http, delivery))
+                        task.add_done_callback(lambda _: free.release())
+                    else:
+                        free.release()
+            finally:
+                # First, or what is handed back would come to the request that is still open here.
+                await puller.stop()
+
+    async def _next(self, puller: Puller) -> Delivery | None:
+        try:
+            return await puller.pull(expires_s=PULL_S)
+        except QueueUnavailable:
+            await asyncio.sleep(0.5)
+            return None
+
+    async def _hold(self, http: httpx.AsyncClient, delivery: Delivery) -> None:
+        progress = asyncio.create_task(keep_in_progress(delivery, IN_PROGRESS_EVERY_S))
+        try:
+            await self._handle(http, delivery)
+        except asyncio.CancelledError:
+            await delivery.hand_back()
+            raise
+        except QueueUnavailable as error:
+            log.warning("webhook handed back", subject=delivery.subject, reason=str(error))
+            await delivery.hand_back(delay_s=1.0)
+        finally:
+            progress.cancel()
 
     async def _handle(self, http: httpx.AsyncClient, delivery: Delivery) -> None:
         try:
@@ -112,6 +158,16 @@ class HookSender:
             log.error("a webhook message cannot be read", subject=delivery.subject)
             await delivery.ack()
             return
+        if self._in_flight[task.client] >= OF_ONE_CLIENT:
+            await delivery.hand_back(delay_s=next_turn_s(delivery.age_s))
+            return
+        self._in_flight[task.client] += 1
+        try:
+            await self._deliver(http, task, delivery)
+        finally:
+            self._in_flight[task.client] -= 1
+
+    async def _deliver(self, http: httpx.AsyncClient, task: HookTask, delivery: Delivery) -> None:
         view = await self.index.wait_final(task.job, STATE_WAIT_S)
         if view is None:
             if await self._is_erased(task):
@@ -145,32 +201,36 @@ class HookSender:
         if ok:
             log.info("webhook delivered", job=task.job)
             await delivery.ack()
-        elif delivery.deliveries > len(DELAYS_S):
+        elif (delay_s := next_try_s(delivery.age_s)) is None:
             log.warning("webhook given up", job=task.job, problem=problem)
             await delivery.ack()
         else:
-            delay_s = DELAYS_S[delivery.deliveries - 1]
-            log.warning("webhook failed, will be tried again", job=task.job, problem=problem, delay_s=delay_s)
+            log.warning("webhook failed, will be tried again", job=task.job, problem=problem, delay_s=round(delay_s, 1))
             await delivery.hand_back(delay_s=delay_s)
 
     async def _send(self, http: httpx.AsyncClient, task: HookTask, view: JobView) -> int:
-        parts = urlsplit(task.url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        address = check_addresses(host, await _resolve(host, port), allow_private=self.allow_private)
         body = hook_body(view)
         headers = signed_headers(
             await self._secret(task.client), f"{task.job}.{task.generation}", int(time.time()), body
         )
-        # Connected to the very address that was checked: a second look-up could answer otherwise.
-        url = httpx.URL(task.url).copy_with(host=address)
-        response = await http.post(
-            url,
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            return await self._post(http, task.url, body, headers)
+
+    async def _post(self, http: httpx.AsyncClient, url: str, body: bytes, headers: dict[str, str]) -> int:
+        """The status; what else the receiver answers is not read."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        address = check_addresses(host, await _resolve(host, port), allow_private=self.allow_private)
+        async with http.stream(
+            "POST",
+            # Connected to the very address that was checked: a second look-up could answer otherwise.
+            httpx.URL(url).copy_with(host=address),
             content=body,
             headers={**headers, "host": parts.netloc.rpartition("@")[2]},
             extensions={"sni_hostname": host},
-        )
-        return response.status_code
+        ) as response:
+            return response.status_code
 
     async def _secret(self, client: str) -> str:
         records = await buckets.entries(self.jetstream, names.CLIENTS_BUCKET)
@@ -179,8 +239,9 @@ class HookSender:
 
 
 async def _resolve(host: str, port: int) -> list[str]:
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        infos = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, look_up)
     except socket.gaierror as error:
         raise OSError(f"{host} cannot be resolved") from error
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
