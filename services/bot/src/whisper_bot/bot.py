@@ -203,8 +203,7 @@ class Bot:
         if before.record.job:
             with _gateway_as_queue():
                 await self._gateway.erase(before.record.job)
-        await self._quota.count(note, note.file.duration if note.file else 0.0)
-        await self._store.save_note(Kept(note, before.sequence))
+        await self._store.save_note(Kept(await self._quota.taken(note), before.sequence))
 
     async def _retry(self, update: Update, key: str) -> str | None:
         kept = await self._store.note(key)

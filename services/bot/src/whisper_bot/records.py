@@ -169,6 +169,8 @@ class Note(Message):
     reads: str
     """Language of the sentences, as in the catalogue."""
     file: File | None = None
+    counts_on: str = ""
+    """Day whose minutes it uses up, though it may be answered on a later one; "" = today."""
     spoken: str | None = None
     answer_format: AnswerFormat = "text"
     silent: bool = False
