@@ -3,13 +3,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from gateway_harness import Stage, stage, until
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import MAX_INLINE_AUDIO_BYTES, ClientRecord
+from whisper_dispatcher.gateway.app import create_app
+from whisper_dispatcher.gateway.gateway import Gateway
+from whisper_dispatcher.gateway.job_view import INDEX_WAIT_S
+from whisper_dispatcher.gateway.settings import GatewaySettings
 from whisper_dispatcher.jetstream import buckets
+from whisper_dispatcher.jetstream.connection import Stored
 from whisper_dispatcher.jobs.clients import Quotas, key_hash
 
 
@@ -74,6 +80,32 @@ async def test_another_clients_job_is_not_found(on: Stage) -> None:
         answer = await on.http.request(method, f"/v1/jobs/{job}{path}", headers=stranger)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "job_not_found")
     assert (await on.http.get("/v1/jobs", headers=stranger)).json()["data"] == []
+
+
+async def test_a_job_that_another_gateway_has_just_accepted_is_waited_for(on: Stage, nats_url: str) -> None:
+    late = Gateway(GatewaySettings(nats_url=nats_url))
+    held: list[Stored] = []
+    late.feed.apply = held.append  # type: ignore[method-assign]
+    late.start()
+    await until(lambda: late.is_current)
+    transport = httpx.ASGITransport(create_app(late))
+    async with httpx.AsyncClient(transport=transport, base_url="http://late", headers={"X-API-Key": on.key}) as http:
+        job = await on.submit()
+        asked = asyncio.create_task(http.get(f"/v1/jobs/{job}"))
+        await until(lambda: names.record_subject(on.client, job) in [stored.subject for stored in held])
+        await asyncio.wait({asked}, timeout=0.5)
+        for stored in held:
+            late.index.apply(stored)
+        answer = await asked
+        assert (answer.status_code, answer.json().get("id")) == (200, job)
+    await late.stop()
+
+
+@pytest.mark.parametrize("job", ["none", "*", "%3E", "a%20b", "a.b", "%0D%0A", "x" * 3000])
+async def test_what_is_no_job_is_not_found_at_once(on: Stage, job: str) -> None:
+    await on.submit()
+    async with asyncio.timeout(INDEX_WAIT_S):
+        assert (await on.http.get(f"/v1/jobs/{job}")).status_code == 404
 
 
 async def test_own_jobs_are_listed_newest_first_page_by_page(on: Stage) -> None:

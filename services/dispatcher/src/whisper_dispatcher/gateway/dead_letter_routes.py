@@ -42,7 +42,7 @@ async def requeue(request: Request, job: str) -> Response:
     """Windows that were transcribed already are kept."""
     gateway = gateway_of(request)
     client = authenticate(gateway, request)
-    view = gateway.index.get(job) if client.operator else own_job(gateway, job, client.client)
+    view = gateway.index.get(job) if client.operator else await own_job(gateway, job, client.client)
     if view is None:
         raise job_not_found(job[:64])
     if not await journal.requeue(gateway.jetstream, view):

@@ -45,7 +45,7 @@ async def list_jobs(
     client = authenticate(gateway, request)
     views = gateway.index.jobs(client.client)
     if after is not None:
-        before = own_job(gateway, after, client.client).record_sequence
+        before = (await own_job(gateway, after, client.client)).record_sequence
         views = [view for view in views if view.record_sequence < before]
     data = [job_json(gateway, view) for view in views[:limit]]
     return JSONResponse({"object": "list", "data": data, "has_more": len(views) > limit})
@@ -55,7 +55,7 @@ async def list_jobs(
 async def get_job(request: Request, job: str) -> Response:
     gateway = gateway_of(request)
     client = authenticate(gateway, request)
-    return JSONResponse(job_json(gateway, own_job(gateway, job, client.client)))
+    return JSONResponse(job_json(gateway, await own_job(gateway, job, client.client)))
 
 
 @router.get("/{job}/result", summary="A completed job's transcript")
@@ -66,7 +66,7 @@ async def get_result(
 ) -> Response:
     gateway = gateway_of(request)
     client = authenticate(gateway, request)
-    view = own_job(gateway, job, client.client)
+    view = await own_job(gateway, job, client.client)
     if not view.is_final or view.record is None:
         raise not_done(job)
     if view.name != "completed":
@@ -85,7 +85,7 @@ async def get_events(request: Request, job: str, detail: bool = False) -> Respon
     """
     gateway = gateway_of(request)
     client = authenticate(gateway, request)
-    view = own_job(gateway, job, client.client)
+    view = await own_job(gateway, job, client.client)
     last_id = request.headers.get("last-event-id", "")
     after = int(last_id) if last_id.isdecimal() and len(last_id) < MAX_ID_DIGITS else 0
     if view.is_final and after >= view.state_sequence:
@@ -99,7 +99,7 @@ async def delete_job(request: Request, job: str) -> Response:
     """A running job answers 200 with its state; a finished one is erased, audio and text, and answers 204."""
     gateway = gateway_of(request)
     client = authenticate(gateway, request)
-    view = own_job(gateway, job, client.client)
+    view = await own_job(gateway, job, client.client)
     if view.is_final:
         await journal.erase(gateway.jetstream, view)
         log.info("erased on request", job=job)
@@ -112,7 +112,7 @@ async def cancel_job(request: Request, job: str) -> Response:
     """Unlike DELETE it may be sent again after a lost answer: it never erases a transcript."""
     gateway = gateway_of(request)
     client = authenticate(gateway, request)
-    view = own_job(gateway, job, client.client)
+    view = await own_job(gateway, job, client.client)
     return JSONResponse(job_json(gateway, view)) if view.is_final else await _cancel(gateway, view)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
+from whisper_contracts import names
 from whisper_dispatcher.gateway.errors import ApiError, job_not_found
 from whisper_dispatcher.gateway.gateway import Gateway
 from whisper_dispatcher.jobs.index import JobView
@@ -51,12 +52,21 @@ async def accepted_response(gateway: Gateway, job: str) -> JSONResponse:
     return JSONResponse({"job": body}, 202, {"Location": job_url(job), "x-job-id": job})
 
 
-def own_job(gateway: Gateway, job: str, client: str) -> JobView:
-    """Another client's job is as unknown as none."""
+async def own_job(gateway: Gateway, job: str, client: str) -> JobView:
+    """Another client's job is as unknown as none; one that another gateway has just accepted is waited for."""
     view = gateway.index.get(job, client)
+    if (view is None or view.record is None) and await _is_accepted(gateway, job, client):
+        view = await gateway.index.wait_record(job, INDEX_WAIT_S)
     if view is None or view.record is None:
         raise job_not_found(job[:64])
     return view
+
+
+async def _is_accepted(gateway: Gateway, job: str, client: str) -> bool:
+    """As the stream's leader has it; every other replica may be behind."""
+    subject = names.record_subject(client, job)
+    # What is no id must be no wildcard either.
+    return job.isalnum() and subject in await gateway.jetstream.subjects(names.JOURNAL_STREAM, subject)
 
 
 def still_running(job: str, *, draining: bool) -> ApiError:
