@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import resource
 import shutil
@@ -300,6 +301,17 @@ async def test_an_order_that_nobody_took_is_given_again(decoder: Decoder, target
     for pid in reversed(family):  # the children die with their parent, so they come first
         os.kill(pid, signal.SIGKILL)
     assert await task == pytest.approx(2, abs=0.1)
+
+
+async def test_audio_that_cannot_be_stored_is_not_the_files_fault(decoder: Decoder, target: Path) -> None:
+    """Memory that may not grow is the target, as a disk that is full. It ended the job as `internal`."""
+    storage = os.memfd_create("full", os.MFD_ALLOW_SEALING)
+    fcntl.fcntl(storage, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+    target.symlink_to(f"/proc/self/fd/{storage}")
+    with pytest.raises(OSError, match="Operation not permitted"):
+        await decoder.decode(encoded("ogg", "libopus"), target)
+    assert not target.is_symlink()
+    os.close(storage)
 
 
 async def test_more_files_than_workers_are_all_decoded(decoder: Decoder, tmp_path: Path) -> None:

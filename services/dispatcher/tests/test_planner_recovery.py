@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from audio_harness import as_wav, speech_like, tone
+from audio_harness import as_wav, encoded, speech_like, tone
 from gateway_harness import until
 from journal_harness import plan
 from planner_harness import LIMIT_S, Stage, StandInWorker, drain, gone, opened
@@ -25,6 +26,8 @@ from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.planner import job_run, process
+from whisper_dispatcher.planner.cage import Reply
+from whisper_dispatcher.planner.decode import Decoder
 from whisper_dispatcher.planner.job_run import JobRun
 
 
@@ -88,6 +91,53 @@ async def test_a_window_given_up_fails_the_job_with_its_reason(stage: Stage) -> 
     await until(lambda: not view.is_final)
     assert await stage.final(view) == "completed"
     assert await stage.texts(view) == [" w0"]
+
+
+class FullDisk(Decoder):
+    def __init__(self) -> None:
+        super().__init__(max_duration_s=60)
+        self.is_full = True
+        self.tries = 0
+
+    async def decode(self, source: bytes | Path, target: Path, *, is_bulk: bool = False) -> float:
+        self.tries += 1
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        return await super().decode(source, target, is_bulk=is_bulk)
+
+
+async def test_a_job_waits_until_a_full_disk_has_room(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It failed, and only a requeue helped."""
+    monkeypatch.setattr(process, "DISK_FULL_RETRY_S", 0.05)
+    await stage.start_worker()
+    planner, _ = await stage.start_planner()
+    await planner.decoder.close()
+    planner.decoder = disk = FullDisk()
+    view = await stage.submit(encoded("ogg", "libopus"))
+    await until(lambda: disk.tries > process.MAX_CRASHES)
+    disk.is_full = False
+    assert await stage.final(view) == "completed"
+
+
+class DyingFamily(Decoder):
+    """Its zygote and all its children die under the first order, given twice."""
+
+    asked = 0
+
+    async def _ask(self, fds: tuple[int, int]) -> Reply | None:
+        self.asked += 1
+        return None if self.asked <= 2 else await super()._ask(fds)
+
+
+async def test_a_job_whose_decoders_died_is_tried_again(stage: Stage) -> None:
+    """It failed, and only a requeue helped."""
+    await stage.start_worker()
+    planner, _ = await stage.start_planner()
+    await planner.decoder.close()
+    planner.decoder = family = DyingFamily(max_duration_s=60)
+    view = await stage.submit(encoded("ogg", "libopus"))
+    assert await stage.final(view) == "completed"
+    assert family.asked == 3
 
 
 async def test_a_cancelled_job_is_let_go(stage: Stage) -> None:

@@ -11,6 +11,7 @@ The child answers on its reply socket and ends. Whoever closes the other end of 
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import gc
 import io
@@ -52,6 +53,8 @@ class Reply:
     samples: int = 0
     reason: FailureReason | None = None
     message: str = ""
+    errno: int = 0
+    """Of the system that could not read or store the audio: not the file's fault."""
 
 
 def main(control_fd: int, idle_children: int) -> None:
@@ -166,7 +169,7 @@ def _decode(order: Order, source_fd: int, target_fd: int) -> Reply:
     except MemoryError:
         return Reply(reason=FailureReason.BAD_AUDIO, message=BEYOND_LIMITS)
     except OSError as error:
-        return Reply(reason=FailureReason.INTERNAL, message=f"The decoded audio could not be stored: {error.strerror}.")
+        return Reply(errno=error.errno or errno.EIO)
 
 
 if __name__ == "__main__":

@@ -89,13 +89,18 @@ class Decoder:
             await zygote.close()
 
     async def decode(self, source: bytes | Path, target: Path, *, is_bulk: bool = False) -> float:
-        """Writes target and returns its duration in seconds. On JobFailed, or cancelled, no target is left."""
+        """Writes target and returns its duration in seconds. However it fails, no target is left.
+
+        JobFailed is the file's fault; OSError (a full disk), or RuntimeError when decoders die, is not.
+        """
         async with self._bulk_slots if is_bulk else nullcontext(), self._slots:
             with _opened(source, target) as fds:
                 # The first try may meet a zygote that has just died.
                 reply = await self._ask(fds) or await self._ask(fds)
                 if reply is None:
-                    raise JobFailed(FailureReason.INTERNAL, "The decoder process died twice. Requeue the job.")
+                    raise RuntimeError("The decoder process died twice.")
+                if reply.errno:
+                    raise OSError(reply.errno, os.strerror(reply.errno), str(target))
                 if reply.reason is not None:
                     raise JobFailed(FailureReason(reply.reason), reply.message)
                 return reply.samples / SAMPLE_RATE_HZ

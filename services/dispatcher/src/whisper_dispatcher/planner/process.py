@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 from collections import Counter
 from collections.abc import Coroutine
@@ -35,6 +36,9 @@ T = TypeVar("T")
 
 PULL_S = 5.0
 RECORD_WAIT_S = 5.0
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL_RETRY_S = 30.0
+"""No job fails for it: the jobs that fill the disk end, and another planner's may have room."""
 MAX_CRASHES = 5
 """Failures for reasons unknown after which a plan ends its job; deliveries without a record, after which it goes."""
 
@@ -139,9 +143,8 @@ class Planner:
         except (QueueUnavailable, QueueFull) as error:
             log.warning("job handed back", job=task.job, reason=str(error))
             await delivery.hand_back(delay_s=1.0)
-        except Exception:
-            log.exception("planning failed", job=task.job, deliveries=delivery.deliveries)
-            await self._crashed(task, delivery)
+        except Exception as error:
+            await self._crashed(task, delivery, error)
         finally:
             self.held.discard(task.job)
             self._holding.discard(delivery.sequence)
@@ -163,7 +166,12 @@ class Planner:
         )
         await run.run()
 
-    async def _crashed(self, task: PlanTask, delivery: Delivery) -> None:
+    async def _crashed(self, task: PlanTask, delivery: Delivery, error: Exception) -> None:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            log.warning("job handed back", job=task.job, reason=f"the disk of {self.settings.work_dir} is full")
+            await delivery.hand_back(delay_s=DISK_FULL_RETRY_S)
+            return
+        log.error("planning failed", job=task.job, deliveries=delivery.deliveries, exc_info=error)
         self._crashes[task.job] += 1
         view = self.index.get(task.job)
         if view is None or self._crashes[task.job] < MAX_CRASHES:
