@@ -55,7 +55,7 @@ class Fleet:
         return str(json.loads(body)["job"]["id"])
 
     async def journal(self, job: str) -> dict[str, Stored]:
-        """By kind: `plan`, `window.3`, `state`."""
+        """By kind: `plan`, `window.demo=en.3`, `state`."""
         jetstream = await self.pipeline.admin()
         try:
             found = await jetstream.get_all_last(names.JOURNAL_STREAM, [f"whisper.jobs.*.{job}.>"])

@@ -40,7 +40,7 @@ async def _slot(jetstream: JetStream, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         if delivery := await source.next():
             task = WindowTask.decode(delivery.headers["Whisper-Window"])
-            subject = names.window_result_subject(task.client, task.job, task.index)
+            subject = names.window_result_subject(MODEL, task.client, task.job, task.index)
             await journal.write_once(jetstream, subject, WindowResult(index=task.index))
             await delivery.ack()
 
@@ -72,8 +72,7 @@ class Producer:
         self._tail = Tail(jetstream, names.JOURNAL_STREAM, [names.JOB_SUBJECTS], self._on_result)
 
     def _on_result(self, stored: Stored) -> None:
-        _, job, _, _ = names.parse_job_subject(stored.subject)
-        if event := self._waiting.get(job):
+        if event := self._waiting.get(names.parse_job_subject(stored.subject).job):
             event.set()
 
     async def start(self) -> None:

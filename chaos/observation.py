@@ -71,8 +71,9 @@ async def journal_counts(jetstream: JetStream) -> dict[str, dict[str, int]]:
     subjects = await jetstream.subjects(names.JOURNAL_STREAM, names.JOB_SUBJECTS)
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for subject, messages in subjects.items():
-        _, job, kind, index = parse_job_subject(subject)
-        counts[job][kind if index is None else f"{kind}.{index}"] = messages
+        written = parse_job_subject(subject)
+        kind = written.kind if written.window is None else f"{written.kind}.{written.window}"
+        counts[written.job][kind] = messages
     return counts
 
 

@@ -18,19 +18,30 @@ def matches(subject: str, subject_filter: str) -> bool:
 @pytest.mark.parametrize(
     ("subject", "parsed"),
     [
-        (names.record_subject("c", "j"), ("c", "j", "record", None)),
-        (names.plan_result_subject("c", "j"), ("c", "j", "plan", None)),
-        (names.state_subject("c", "j"), ("c", "j", "state", None)),
-        (names.window_result_subject("c", "j", 12), ("c", "j", "window", 12)),
-        (names.attempt_subject("c", "j", 0), ("c", "j", "attempt", 0)),
-        (names.failure_subject("c", "j", 3), ("c", "j", "failure", 3)),
+        (names.record_subject("c", "j"), ("c", "j", "record", "", None)),
+        (names.plan_result_subject("c", "j"), ("c", "j", "plan", "", None)),
+        (names.state_subject("c", "j"), ("c", "j", "state", "", None)),
+        (names.window_result_subject("base.en", "c", "j", 12), ("c", "j", "window", "base.en", 12)),
+        (names.attempt_subject("base.en", "c", "j", 0), ("c", "j", "attempt", "base.en", 0)),
+        (names.failure_subject("tiny", "c", "j", 3), ("c", "j", "failure", "tiny", 3)),
     ],
 )
-def test_parsing_a_job_subject_undoes_making_it(subject: str, parsed: tuple[str, str, str, int | None]) -> None:
+def test_parsing_a_job_subject_undoes_making_it(subject: str, parsed: tuple[str, str, str, str, int | None]) -> None:
     assert names.parse_job_subject(subject) == parsed
     assert matches(subject, names.JOB_SUBJECTS)
     assert matches(subject, names.job_filter("c", "j"))
     assert not matches(subject, names.job_filter("c", "other"))
+
+
+@pytest.mark.parametrize("kind", names.WORKER_KINDS)
+def test_what_a_worker_writes_is_its_own_queues_and_its_jobs(kind: names.WorkerKind) -> None:
+    make = {"window": names.window_result_subject, "attempt": names.attempt_subject, "failure": names.failure_subject}
+    subject = make[kind]("base.en", "c", "j", 4)
+    assert matches(subject, names.queue_written_filter(names.token("base.en"), kind))
+    assert matches(subject, names.queue_written_filter("*", kind))
+    assert not matches(subject, names.queue_written_filter(names.token("base"), kind))
+    assert matches(subject, names.job_written_filter("c", "j", kind))
+    assert not matches(subject, names.job_written_filter("c", "k", kind))
 
 
 @pytest.mark.parametrize("model", ["base.en", "large-v3-turbo-q5_0"])
@@ -60,7 +71,7 @@ def test_a_dotted_name_is_one_token() -> None:
     assert len({names.token(name) for name in ("base.en", "base-en", "base_en")}) == 3
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a*", ">", "häßlich", "a/b", "x" * 101])
+@pytest.mark.parametrize("name", ["", "a b", "a*", ">", "häßlich", "a/b", "base=en", "x" * 101])
 def test_a_name_that_cannot_be_a_token_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="NATS subject"):
         names.token(name)

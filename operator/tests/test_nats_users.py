@@ -158,11 +158,32 @@ async def test_a_worker_hears_nothing_of_what_comes_to_another_servers_inbox(que
 async def test_a_worker_writes_results_and_cannot_change_streams(queue):
     worker = await queue.as_worker(UID, OWN)
     try:
-        await worker.publish_once(names.window_result_subject("client", "job", 0), b"{}")
-        with pytest.raises(QueueUnavailable):
-            await asyncio.wait_for(worker.publish(names.state_subject("client", "job"), b"{}", timeout_s=REFUSED_S), 5)
+        await worker.publish_once(names.window_result_subject(OWN, "client", "job", 0), b"{}")
+        for forbidden in (
+            names.state_subject("client", "job"),
+            names.window_result_subject(OTHER, "client", "job", 0),
+        ):
+            with pytest.raises(QueueUnavailable):
+                await asyncio.wait_for(worker.publish(forbidden, b"{}", timeout_s=REFUSED_S), 5)
     finally:
         await worker.close()
+
+
+async def test_a_worker_reads_what_its_own_queues_workers_wrote_and_nothing_by_a_wildcard(queue):
+    worker, operator = await queue.as_worker(UID, OWN), await queue.as_process("operator")
+    try:
+        own, other = (names.window_result_subject(model, "client", "job", 1) for model in (OWN, OTHER))
+        for subject in (own, other):
+            await operator.publish(subject, subject.encode())
+        assert (await worker.get_last(names.JOURNAL_STREAM, own)).data == own.encode()
+        for everybodys in (other, "whisper.jobs.*.*.window.*.*", "whisper.jobs.>"):
+            question = f"$JS.API.DIRECT.GET.{names.JOURNAL_STREAM}.{everybodys}"
+            assert (await operator.client.request(question, timeout=5)).data == other.encode()
+            with pytest.raises(nats.errors.TimeoutError):
+                await worker.client.request(question, timeout=REFUSED_S)
+    finally:
+        await worker.close()
+        await operator.close()
 
 
 @pytest.mark.parametrize("process", ["gateway", "planner", "bot"])

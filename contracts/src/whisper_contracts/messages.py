@@ -128,7 +128,7 @@ class Segment(Message):
 
 
 class WindowResult(Message):
-    """Journal `window.<n>`, written once."""
+    """Journal `window.<model>.<n>`, written once."""
 
     index: int
     language: str = ""
@@ -138,7 +138,7 @@ class WindowResult(Message):
 
 
 class Attempt(Message):
-    """Journal `attempt.<n>`: window n failed and will be tried again, or is tried again now. The last one counts."""
+    """Journal `attempt.<model>.<n>`: window n failed and is tried again, later or now. The last one counts."""
 
     generation: int
     attempts: int
@@ -151,7 +151,7 @@ class Attempt(Message):
 
 
 class WindowFailure(Message):
-    """Journal `failure.<n>`: the worker gave up on window n; the planner ends the job."""
+    """Journal `failure.<model>.<n>`: the worker gave up on window n; the planner ends the job."""
 
     generation: int
     index: int

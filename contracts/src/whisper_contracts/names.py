@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 Class = Literal["interactive", "bulk"]
 """Scheduling class. Interactive work is asked for first, so a short note never waits behind an hour."""
 
 CLASSES: tuple[Class, ...] = ("interactive", "bulk")
+
+WorkerKind = Literal["window", "attempt", "failure"]
+"""What workers write of a window. The subjects name the model, so that NATS can keep a worker to its own queue."""
+
+WORKER_KINDS: tuple[WorkerKind, ...] = get_args(WorkerKind)
 
 PLAN_STREAM = "PLAN"
 WINDOWS_STREAM = "WINDOWS"
@@ -39,12 +44,11 @@ WORKER_SUBJECTS = "whisper.workers.*.*"
 def token(name: str) -> str:
     """A model or client name as one subject token: `base.en` becomes `base=en`.
 
-    `=` is legal in subjects, consumer names and KV keys, and in no catalogue name.
+    `=` is legal in subjects, consumer names and KV keys, and in no name, so that two names never share a token.
     """
-    encoded = name.replace(".", "=")
-    if not re.fullmatch(r"[A-Za-z0-9_=-]{1,100}", encoded):
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", name):
         raise ValueError(f"{name!r} cannot be part of a NATS subject: use letters, digits, '.', '_' and '-'")
-    return encoded
+    return name.replace(".", "=")
 
 
 def plan_subject(class_: Class, client: str, job: str) -> str:
@@ -92,16 +96,25 @@ def state_subject(client: str, job: str) -> str:
     return f"whisper.jobs.{client}.{job}.state"
 
 
-def window_result_subject(client: str, job: str, index: int) -> str:
-    return f"whisper.jobs.{client}.{job}.window.{index}"
+def window_result_subject(model: str, client: str, job: str, index: int) -> str:
+    return f"whisper.jobs.{client}.{job}.window.{token(model)}.{index}"
 
 
-def attempt_subject(client: str, job: str, index: int) -> str:
-    return f"whisper.jobs.{client}.{job}.attempt.{index}"
+def attempt_subject(model: str, client: str, job: str, index: int) -> str:
+    return f"whisper.jobs.{client}.{job}.attempt.{token(model)}.{index}"
 
 
-def failure_subject(client: str, job: str, index: int) -> str:
-    return f"whisper.jobs.{client}.{job}.failure.{index}"
+def failure_subject(model: str, client: str, job: str, index: int) -> str:
+    return f"whisper.jobs.{client}.{job}.failure.{token(model)}.{index}"
+
+
+def queue_written_filter(queue: str, kind: WorkerKind) -> str:
+    """What the workers of one queue write. queue: a model's token; `*` for every queue."""
+    return f"whisper.jobs.*.*.{kind}.{queue}.*"
+
+
+def job_written_filter(client: str, job: str, kind: WorkerKind) -> str:
+    return f"whisper.jobs.{client}.{job}.{kind}.>"
 
 
 def audio_subject(client: str, job: str) -> str:
@@ -136,7 +149,19 @@ def idempotent_job_id(client: str, idempotency_key: str) -> str:
     return hashlib.sha256(f"{client}\n{idempotency_key}".encode()).hexdigest()[:32]
 
 
-def parse_job_subject(subject: str) -> tuple[str, str, str, int | None]:
-    """`whisper.jobs.c.j.window.3` → `("c", "j", "window", 3)`; `…state` → `(…, "state", None)`."""
-    _, _, client, job, kind, *rest = subject.split(".")
-    return client, job, kind, int(rest[0]) if rest else None
+class JobSubject(NamedTuple):
+    client: str
+    job: str
+    kind: str
+    model: str = ""
+    """Whose worker wrote it; empty for what no worker writes."""
+    window: int | None = None
+
+
+def parse_job_subject(subject: str) -> JobSubject:
+    """`whisper.jobs.c.j.window.base=en.3` → `("c", "j", "window", "base.en", 3)`; `…state` has neither model nor window."""
+    _, _, client, job, kind, *written = subject.split(".")
+    if not written:
+        return JobSubject(client, job, kind)
+    queue, window = written
+    return JobSubject(client, job, kind, queue.replace("=", "."), int(window))

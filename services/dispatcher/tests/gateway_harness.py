@@ -116,7 +116,9 @@ class StandIn:
                 await self.after_window[index].wait()
             result = window_result(index, text)
             await journal.write_once(
-                self.jetstream, names.window_result_subject(record.client, record.job, index), result
+                self.jetstream,
+                names.window_result_subject(record.options.model, record.client, record.job, index),
+                result,
             )
         await self.after_text.wait()
         view = self.index.get(record.job)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gateway_harness import until
+from gateway_harness import MODEL, until
 
 from whisper_contracts import names
 from whisper_contracts.messages import (
@@ -35,7 +35,7 @@ def record(client: str, job: str, **changes: object) -> JobRecord:
         "job": job,
         "client": client,
         "class_": "interactive",
-        "options": TranscribeOptions(model="base.en", language="en"),
+        "options": TranscribeOptions(model=MODEL, language="en"),
         "created_at": time.time(),
         "size_bytes": 3,
         "sha256": "ab",
@@ -72,8 +72,7 @@ class Book:
 
     async def write(self, subject: str, message: Message) -> None:
         sequence = await self.jetstream.publish(subject, message.encode())
-        _, job, _, _ = names.parse_job_subject(subject)
-        await self.seen(job, sequence)
+        await self.seen(names.parse_job_subject(subject).job, sequence)
 
     async def seen(self, job: str, sequence: int) -> None:
         def is_seen() -> bool:

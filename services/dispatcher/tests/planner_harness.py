@@ -62,10 +62,10 @@ class StandInWorker:
         self.lengths_s.append(len(delivery.data) / BYTES_PER_SECOND)
         match self.answer(task):
             case WindowResult() as result:
-                subject = names.window_result_subject(task.client, task.job, task.index)
+                subject = names.window_result_subject(task.options.model, task.client, task.job, task.index)
                 await journal.write_once(self.jetstream, subject, result)
             case WindowFailure() as failure:
-                subject = names.failure_subject(task.client, task.job, task.index)
+                subject = names.failure_subject(task.options.model, task.client, task.job, task.index)
                 await self.jetstream.publish(subject, failure.encode())
         await delivery.ack()
 
@@ -115,7 +115,7 @@ class Stage:
         return seen.name
 
     async def texts(self, view: JobView) -> list[str]:
-        results = await journal.read_results(self.jobs.jetstream, view.client, view.job, list(range(view.total or 0)))
+        results = await journal.read_results(self.jobs.jetstream, view, list(range(view.total or 0)))
         return ["".join(segment.text for segment in results[index].segments) for index in sorted(results)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_harness import Stage, stage, until
+from gateway_harness import MODEL, Stage, stage, until, window_result
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
@@ -62,18 +62,34 @@ async def test_events_of_a_running_job_come_until_its_end(on: Stage) -> None:
     following = asyncio.create_task(followed(on, job))
     await until(lambda: job in on.gateway.feed._listeners)
     attempt = Attempt(generation=0, attempts=1, reason=FailureReason.TIMEOUT, retry_at=time.time())
-    await on.jetstream.publish(names.attempt_subject(on.client, job, 0), attempt.encode())
+    await on.jetstream.publish(names.attempt_subject(MODEL, on.client, job, 0), attempt.encode())
     await until(lambda: bool((view := on.gateway.index.get(job)) and view.attempts))
     # That a worker has begun is no failure, and tells none a second time.
     for index, before in ((0, attempt), (1, attempt.model_copy(update={"attempts": 0}))):
         begun = before.model_copy(update={"begun": 1})
-        await on.jetstream.publish(names.attempt_subject(on.client, job, index), begun.encode())
+        await on.jetstream.publish(names.attempt_subject(MODEL, on.client, job, index), begun.encode())
     gates[0].set()
     gates[1].set()
     answer = await following
     events = parsed(answer.text)
     assert [event.name for event in events] == ["accepted", "planned", "attempt", "window", "window", "completed"]
     assert events[2].data["reason"] == "timeout"
+
+
+async def test_a_worker_of_another_queue_tells_no_events(on: Stage) -> None:
+    on.stand_in.texts = ["One."]
+    gate = on.stand_in.after_window[0] = asyncio.Event()
+    job = await on.submit()
+    following = asyncio.create_task(followed(on, job))
+    await until(lambda: job in on.gateway.feed._listeners)
+    attempt = Attempt(generation=0, attempts=1, reason=FailureReason.TIMEOUT, retry_at=time.time())
+    await on.jetstream.publish(names.attempt_subject("evil", on.client, job, 0), attempt.encode())
+    forged = window_result(0, "Forged.")
+    await on.jetstream.publish(names.window_result_subject("evil", on.client, job, 0), forged.encode())
+    gate.set()
+    assert [event.name for event in parsed((await following).text)] == ["accepted", "planned", "window", "completed"]
+    [window] = [e.data for e in parsed((await followed(on, job, query="?detail=true")).text) if e.name == "window"]
+    assert [segment["text"] for segment in window["segments"]] == ["One."]
 
 
 async def test_following_resumes_after_the_last_event(on: Stage) -> None:

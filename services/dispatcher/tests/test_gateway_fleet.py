@@ -20,7 +20,7 @@ from whisper_contracts.messages import (
 from whisper_dispatcher.gateway.fleet import Depth, DepthHistory, depth_by_model, depth_of
 from whisper_dispatcher.gateway.workers import MOST_WORKERS, Workers
 from whisper_dispatcher.jobs.clients import Quotas
-from whisper_dispatcher.jobs.index import JobIndex, JobView
+from whisper_dispatcher.jobs.index import JobIndex, JobView, Written
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def on(nats_url: str) -> AsyncIterator[Stage]:
 def view(job: str, model: str, total: int | None = None, done: int = 0) -> JobView:
     options = TranscribeOptions(model=model)
     record = JobRecord(job=job, client="c", **{"class": "bulk"}, options=options, created_at=0, size_bytes=1, sha256="")
-    return JobView("c", job, record=record, total=total, done=set(range(done)))
+    return JobView("c", job, record=record, total=total, by_model={model: Written(done=set(range(done)))})
 
 
 def test_depth_counts_jobs_by_their_step_and_the_windows_that_are_left() -> None:

@@ -67,9 +67,11 @@ async def test_nothing_stored_reads_as_none(jetstream: JetStream) -> None:
 
 
 async def test_more_results_than_one_request_holds_are_all_read(jetstream: JetStream) -> None:
-    subjects = [names.window_result_subject("many", "windows", index) for index in range(1100)]
+    subjects = [names.window_result_subject("m", "many", "windows", index) for index in range(1100)]
     await asyncio.gather(*(jetstream.publish(subject, subject.encode()) for subject in subjects))
-    found = await jetstream.get_all_last(names.JOURNAL_STREAM, [*subjects, names.window_result_subject("many", "w", 0)])
+    found = await jetstream.get_all_last(
+        names.JOURNAL_STREAM, [*subjects, names.window_result_subject("m", "many", "w", 0)]
+    )
     assert {stored.subject for stored in found} == set(subjects)
     assert all(stored.data == stored.subject.encode() for stored in found)
     assert await jetstream.purge(names.JOURNAL_STREAM, names.job_filter("many", "windows")) == 1100

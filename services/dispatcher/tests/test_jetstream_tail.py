@@ -41,7 +41,7 @@ async def test_an_empty_stream_is_caught_up_at_once(jetstream: JetStream) -> Non
 
 async def test_a_purge_during_the_reading_does_not_stop_it(jetstream: JetStream) -> None:
     """Whatever was purged is never delivered, so the last message delivered need not say that none is left."""
-    subjects = [names.window_result_subject("purged", "j", n) for n in range(2000)]
+    subjects = [names.window_result_subject("m", "purged", "j", n) for n in range(2000)]
     for start in range(0, len(subjects), 100):  # all at once they would wait for each other's fsync too long
         await asyncio.gather(*(jetstream.publish(subject, bytes(2000)) for subject in subjects[start : start + 100]))
     purging: list[asyncio.Task[int]] = []
@@ -66,7 +66,7 @@ async def test_kills_of_nats_leave_no_gap_and_nothing_doubled(own_nats: NatsServ
     async def write(jetstream: JetStream) -> None:
         number = 0
         while writing:
-            subject = names.window_result_subject("c", "j", number)
+            subject = names.window_result_subject("m", "c", "j", number)
             # Again after a cut: the write whose answer was lost may be stored.
             with suppress(QueueUnavailable, WrongLastSequence):
                 acknowledged.append(await jetstream.publish_once(subject, b""))

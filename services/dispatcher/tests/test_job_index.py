@@ -5,6 +5,7 @@ import time
 from itertools import count
 
 import pytest
+from gateway_harness import MODEL
 from journal_harness import plan, record, result
 
 from whisper_contracts import names
@@ -53,9 +54,9 @@ def test_a_job_goes_from_queued_over_running_to_completed(journal: Journal) -> N
     assert (view.name, view.is_final) == ("queued", False)
     journal.plan("j", windows=2)
     assert (view.name, view.total, view.duration_s) == ("running", 2, 20.0)
-    journal.write(names.window_result_subject("c", "j", 1), result(1))
+    journal.write(names.window_result_subject(MODEL, "c", "j", 1), result(1))
     assert (view.done, view.is_complete) == ({1}, False)
-    journal.write(names.window_result_subject("c", "j", 0), result(0))
+    journal.write(names.window_result_subject(MODEL, "c", "j", 0), result(0))
     assert view.is_complete
     assert not view.is_final
     journal.state("j", JobState(state="completed", at=1.0))
@@ -82,11 +83,11 @@ def test_jobs_are_listed_newest_first_and_counted_while_active(journal: Journal)
 def test_a_requeued_job_is_active_again_with_its_results_and_fresh_attempts(journal: Journal) -> None:
     view = journal.accept("j")
     journal.plan("j", windows=2)
-    journal.write(names.window_result_subject("c", "j", 0), result(0))
+    journal.write(names.window_result_subject(MODEL, "c", "j", 0), result(0))
     attempt = Attempt(generation=0, attempts=5, reason=FailureReason.TIMEOUT, retry_at=1.0)
-    journal.write(names.attempt_subject("c", "j", 1), attempt)
+    journal.write(names.attempt_subject(MODEL, "c", "j", 1), attempt)
     failure = WindowFailure(generation=0, index=1, attempts=5, reason=FailureReason.TIMEOUT, message="m")
-    journal.write(names.failure_subject("c", "j", 1), failure)
+    journal.write(names.failure_subject(MODEL, "c", "j", 1), failure)
     journal.state("j", JobState(state="failed", at=1.0, reason=FailureReason.TIMEOUT))
     assert (view.attempts, view.failure, journal.index.active()) == ({1: 5}, failure, [])
     sequence = journal.state("j", JobState(state="queued", at=2.0, generation=1))
@@ -153,7 +154,7 @@ def test_an_erased_job_is_forgotten_and_its_id_may_come_again(journal: Journal) 
 def test_a_result_that_comes_after_its_job_was_erased_is_a_ghost(journal: Journal) -> None:
     journal.accept("j")
     journal.state("j", JobState(state="deleted", at=1.0))
-    journal.write(names.window_result_subject("c", "j", 0), result(0))
+    journal.write(names.window_result_subject(MODEL, "c", "j", 0), result(0))
     assert [view.job for view in journal.index.ghosts()] == ["j"]
     assert (journal.index.jobs(), journal.index.active()) == ([], [])
 
@@ -163,6 +164,24 @@ def test_tombstones_are_dropped_when_they_have_expired_in_the_journal(journal: J
     journal.state("young", JobState(state="deleted", at=2000.0))
     journal.state("new", JobState(state="deleted", at=1500.0 + TOMBSTONE_TTL_S))
     assert [tombstone.job for tombstone in journal.index.tombstones()] == ["young", "new"]
+
+
+def test_what_a_worker_of_another_queue_writes_counts_for_nothing(journal: Journal) -> None:
+    view = journal.accept("j")
+    journal.plan("j", windows=1)
+    failure = WindowFailure(generation=0, index=0, attempts=5, reason=FailureReason.TIMEOUT, message="m")
+    attempt = Attempt(generation=0, attempts=5, reason=FailureReason.TIMEOUT, retry_at=1.0)
+    journal.write(names.window_result_subject("evil", "c", "j", 0), result(0))
+    journal.write(names.attempt_subject("evil", "c", "j", 0), attempt)
+    journal.write(names.failure_subject("evil", "c", "j", 0), failure)
+    assert (view.done, view.is_complete, view.attempts, view.failure) == (set(), False, {}, None)
+
+
+def test_a_result_that_was_there_before_its_record_counts_only_if_it_is_of_the_jobs_queue(journal: Journal) -> None:
+    journal.write(names.window_result_subject("evil", "c", "j", 0), result(0))
+    journal.write(names.window_result_subject(MODEL, "c", "j", 1), result(1))
+    assert journal.view("j").done == set()
+    assert journal.accept("j").done == {1}
 
 
 async def test_waiting_ends_with_the_final_state(journal: Journal) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from gateway_harness import until
+from gateway_harness import MODEL, until
 from journal_harness import Book, book, plan, result, unique
 
 from whisper_contracts import names
@@ -39,9 +39,9 @@ async def test_record_plan_and_results_are_read_as_written(jobs: Book) -> None:
     assert await journal.read_plan(jobs.jetstream, jobs.client, view.job) is None
     assert await journal.write_once(jobs.jetstream, names.plan_result_subject(jobs.client, view.job), plan(3))
     for index in (2, 0):
-        await jobs.write(names.window_result_subject(jobs.client, view.job, index), result(index))
+        await jobs.write(names.window_result_subject(MODEL, jobs.client, view.job, index), result(index))
     assert await journal.read_plan(jobs.jetstream, jobs.client, view.job) == plan(3)
-    found = await journal.read_results(jobs.jetstream, jobs.client, view.job, [0, 1, 2])
+    found = await journal.read_results(jobs.jetstream, view, [0, 1, 2])
     assert found == {0: result(0), 2: result(2)}
 
 
@@ -123,9 +123,9 @@ async def test_a_second_failure_does_not_take_the_dead_letter_of_the_first(jobs:
 async def test_a_requeued_job_starts_again_where_it_stopped(jobs: Book) -> None:
     view = await jobs.accept()
     await jobs.write(names.plan_result_subject(jobs.client, view.job), plan(2))
-    await jobs.write(names.window_result_subject(jobs.client, view.job, 0), result(0))
+    await jobs.write(names.window_result_subject(MODEL, jobs.client, view.job, 0), result(0))
     failure = WindowFailure(generation=0, index=1, attempts=5, reason=TIMEOUT, message="m")
-    await jobs.write(names.failure_subject(jobs.client, view.job, 1), failure)
+    await jobs.write(names.failure_subject(MODEL, jobs.client, view.job, 1), failure)
     assert await journal.fail(jobs.jetstream, view, TIMEOUT, "Too slow.")
     await final(jobs, view)
     assert await journal.requeue(jobs.jetstream, view)
@@ -142,7 +142,7 @@ async def test_erasing_leaves_nothing_but_a_tombstone(jobs: Book) -> None:
     assert view.record
     await journal.queue_plan(jobs.jetstream, view.record, generation=0)
     await jobs.write(names.plan_result_subject(jobs.client, view.job), plan(2))
-    await jobs.write(names.window_result_subject(jobs.client, view.job, 0), result(0))
+    await jobs.write(names.window_result_subject(MODEL, jobs.client, view.job, 0), result(0))
     upload = objects.Upload(jobs.jetstream, names.AUDIO_BUCKET, view.job)
     await upload.write(bytes(200_000))
     await upload.finish()
@@ -196,7 +196,7 @@ async def test_an_erasure_that_is_finished_late_spares_the_jobs_next_life(jobs: 
 
 async def test_a_ghost_is_erased_unless_its_id_has_come_again(jobs: Book) -> None:
     job = unique()
-    await jobs.write(names.window_result_subject(jobs.client, job, 0), result(0))
+    await jobs.write(names.window_result_subject(MODEL, jobs.client, job, 0), result(0))
     (ghost,) = jobs.index.ghosts()
     blind = JobView(jobs.client, job)
     again = await jobs.accept(job)
@@ -204,7 +204,7 @@ async def test_a_ghost_is_erased_unless_its_id_has_come_again(jobs: Book) -> Non
     assert again.record
     assert not again.is_final
     stray = unique()
-    await jobs.write(names.window_result_subject(jobs.client, stray, 0), result(0))
+    await jobs.write(names.window_result_subject(MODEL, jobs.client, stray, 0), result(0))
     (ghost,) = jobs.index.ghosts()
     assert await journal.erase_ghost(jobs.jetstream, ghost)
     await jobs.gone(stray)

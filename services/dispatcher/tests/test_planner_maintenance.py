@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from gateway_harness import until
+from gateway_harness import MODEL, until
 from journal_harness import Book, book, plan, record, result, unique
 
 from whisper_contracts import names
@@ -16,7 +16,7 @@ from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.pull import Puller
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
-from whisper_dispatcher.jobs.index import JobIndex, JobView
+from whisper_dispatcher.jobs.index import JobIndex, JobView, Written
 from whisper_dispatcher.planner.maintenance import Maintenance, is_done_work, is_orphan, is_outlived
 from whisper_dispatcher.planner.settings import PlannerSettings
 
@@ -96,7 +96,7 @@ async def test_a_lost_plan_message_is_queued_again(jobs: Book, maintenance: Main
     [(None, False), ("queued", False), ("failed", False), ("completed", True), ("cancelled", True)],
 )
 def test_work_is_done_when_its_result_is_there_or_its_job_has_ended(state: str | None, plan_is_done: bool) -> None:
-    view = JobView("c", "j", record=record("c", "j"), total=3, done={1})
+    view = JobView("c", "j", record=record("c", "j"), total=3, by_model={MODEL: Written(done={1})})
     view.state = JobState.model_validate({"state": state, "at": 0.0}) if state else None
     assert is_done_work(names.window_subject("base.en", "bulk", "c", "j", 1), view)
     assert is_done_work(names.window_subject("base.en", "bulk", "c", "j", 2), view) is plan_is_done
@@ -109,7 +109,7 @@ async def test_work_that_was_left_in_the_queue_though_it_is_done_goes(jobs: Book
     left = [names.window_subject("base.en", "interactive", jobs.client, view.job, index) for index in range(3)]
     for subject in left:
         await jobs.jetstream.publish(subject, b"audio")
-    await jobs.write(names.window_result_subject(jobs.client, view.job, 1), result(1))
+    await jobs.write(names.window_result_subject(MODEL, jobs.client, view.job, 1), result(1))
     queued = names.job_windows_filter(jobs.client, view.job)
     await maintenance.tend(time.time())
     assert set(await jobs.jetstream.subjects(names.WINDOWS_STREAM, queued)) == set(left), "its ack may be on its way"
@@ -145,7 +145,7 @@ async def test_a_job_that_waited_too_long_fails_with_a_dead_letter(jobs: Book, m
 async def test_an_outlived_job_is_erased_and_forgotten_by_every_process(jobs: Book, maintenance: Maintenance) -> None:
     view = await jobs.accept()
     await jobs.write(names.plan_result_subject(jobs.client, view.job), plan(1))
-    await jobs.write(names.window_result_subject(jobs.client, view.job, 0), result(0))
+    await jobs.write(names.window_result_subject(MODEL, jobs.client, view.job, 0), result(0))
     assert await journal.complete(jobs.jetstream, view)
     assert await jobs.index.wait_final(view.job, 5)
     async with AsyncExitStack() as stack:
@@ -169,7 +169,7 @@ async def test_an_outlived_job_is_erased_and_forgotten_by_every_process(jobs: Bo
 
 async def test_results_that_came_after_the_erasure_are_erased_too(jobs: Book, maintenance: Maintenance) -> None:
     job = unique()
-    await jobs.write(names.window_result_subject(jobs.client, job, 0), result(0))
+    await jobs.write(names.window_result_subject(MODEL, jobs.client, job, 0), result(0))
     await maintenance.tend(time.time())
     assert await jobs.left(job), "its record might be under way"
     await maintenance.tend(time.time())

@@ -11,7 +11,7 @@ import pytest
 from audio_harness import as_wav, encoded, speech_like, tone
 from gateway_harness import until
 from journal_harness import plan
-from planner_harness import LIMIT_S, Stage, StandInWorker, drain, gone, opened
+from planner_harness import LIMIT_S, MODEL, Stage, StandInWorker, drain, gone, opened
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
@@ -43,7 +43,7 @@ async def test_a_plan_that_is_there_is_used(stage: Stage) -> None:
     view = await stage.jobs.accept(audio=as_wav(tone(20.0)))
     await stage.jobs.write(names.plan_result_subject(view.client, view.job), plan(windows=2))
     await stage.jobs.write(
-        names.window_result_subject(view.client, view.job, 0),
+        names.window_result_subject(MODEL, view.client, view.job, 0),
         WindowResult(index=0, segments=(Segment(start_s=0, end_s=1, text=" of another planner"),)),
     )
     assert view.record

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from gateway_harness import MODEL
 from journal_harness import Book, book, plan, result
 
 from whisper_contracts import names
@@ -44,7 +45,7 @@ async def transcribed(jobs: Book, windows: int) -> JobView:
     view = await jobs.accept()
     await jobs.write(names.plan_result_subject(view.client, view.job), plan(windows))
     for index in range(windows):
-        await jobs.write(names.window_result_subject(view.client, view.job, index), result(index, f" w{index}"))
+        await jobs.write(names.window_result_subject(MODEL, view.client, view.job, index), result(index, f" w{index}"))
     return view
 
 
@@ -61,7 +62,7 @@ async def test_a_transcript_is_read_again_from_a_replica_that_is_behind(
         assert await jobs.index.wait_final(view.job, 5)
     hidden = {
         "plan": names.plan_result_subject(view.client, view.job),
-        "window": names.window_result_subject(view.client, view.job, windows - 1),
+        "window": names.window_result_subject(MODEL, view.client, view.job, windows - 1),
     }
     transcript = await transcript_of(BehindAtFirst(jobs.jetstream, hidden[missing]), view)
     assert transcript.text.split() == [f"w{index}" for index in range(windows)]

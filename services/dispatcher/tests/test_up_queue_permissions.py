@@ -8,13 +8,15 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pytest
+from gateway_harness import NatsServer
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.connection import JetStream, connected
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Puller
 from whisper_dispatcher.jetstream.topology import Limits
@@ -35,7 +37,10 @@ GIB = 1024**3
 REFUSED_S = 0.5
 """NATS drops a forbidden request without an answer to it."""
 
+WRITTEN = (names.window_result_subject, names.attempt_subject, names.failure_subject)
+
 Connect = Callable[[Role], Awaitable[JetStream]]
+MakeSubject = Callable[[str, str, str, int], str]
 
 
 @dataclass(frozen=True)
@@ -130,13 +135,29 @@ async def test_a_worker_pulls_its_own_queue_and_writes_its_results(connect: Conn
     delivery = await puller.pull(expires_s=5)
     assert delivery is not None
     assert delivery.data == b"audio"
-    assert await may_publish(worker, names.window_result_subject("c", "j1", 0))
-    assert await may_publish(worker, names.attempt_subject("c", "j1", 0))
-    assert await worker.get_last(names.JOURNAL_STREAM, names.attempt_subject("c", "j1", 0)) is not None
+    await topology.wait_for_streams_as_worker(worker, OWN)
+    written = [make(OWN, "c", "j1", 0) for make in WRITTEN]
+    for subject in written:
+        assert await may_publish(worker, subject)
+    for subject in written[:2]:
+        assert await worker.get_last(names.JOURNAL_STREAM, subject) is not None
     await delivery.ack()
     await worker.client.flush()
     admin = await connect("admin")
     assert await admin.subjects(names.WINDOWS_STREAM, names.job_windows_filter("c", "j1")) == {}
+
+
+async def test_a_worker_waits_until_the_streams_are_there(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path)
+    server.start()
+    try:
+        async with connected(server.url, name="test") as jetstream:
+            waiting = asyncio.create_task(topology.wait_for_streams_as_worker(jetstream, OWN))
+            assert await asyncio.wait({waiting}, timeout=REFUSED_S) == (set(), {waiting})
+            await topology.ensure_streams(jetstream, Limits())
+            await asyncio.wait_for(waiting, 10)
+    finally:
+        server.kill()
 
 
 async def test_a_worker_pulls_no_other_models_queue(connect: Connect) -> None:
@@ -145,6 +166,55 @@ async def test_a_worker_pulls_no_other_models_queue(connect: Connect) -> None:
     puller = Puller(worker, names.WINDOWS_STREAM, names.windows_consumer(OTHER, "bulk"))
     await puller.start()
     assert await puller.pull(expires_s=0.2) is None
+
+
+@pytest.mark.parametrize("make", WRITTEN)
+async def test_a_worker_writes_nothing_in_another_queues_name(connect: Connect, make: MakeSubject) -> None:
+    assert await may_publish(await connect("admin"), make(OTHER, "c", "j6", 0))
+    assert not await may_publish(await connect("worker"), make(OTHER, "c", "j6", 0))
+    assert not await may_publish(await connect("worker"), make(OTHER, "c", "j6", 0).replace(names.token(OTHER), "*"))
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        names.record_subject("c", "j7"),
+        names.plan_result_subject("c", "j7"),
+        names.state_subject("c", "j7"),
+        *(make(OTHER, "c", "j7", 0) for make in WRITTEN),
+    ],
+)
+async def test_a_worker_reads_nothing_of_others_by_a_subject_with_wildcards(connect: Connect, subject: str) -> None:
+    """NATS lets a publish's subject hold `*`, and JetStream answers with the last that matches."""
+    admin, worker = await connect("admin"), await connect("worker")
+    await admin.publish(subject, b"a secret")
+    for spelling in spellings(subject):
+        assert await last_of(admin, spelling) == b"a secret"
+    heard = await asyncio.gather(*(last_of(worker, spelling) for spelling in spellings(subject)))
+    assert set(heard) == {None}
+
+
+def spellings(subject: str) -> list[str]:
+    """Every way to ask for it: each token itself or a wildcard, and all that begins like it."""
+    tokens = subject.split(".")
+    masked = [".".join(each) for each in product(*((token, "*") for token in tokens))]
+    return masked + [".".join([*tokens[:length], ">"]) for length in range(len(tokens))]
+
+
+async def last_of(jetstream: JetStream, subject: str) -> bytes | None:
+    try:
+        answer = await jetstream.client.request(
+            f"$JS.API.DIRECT.GET.{names.JOURNAL_STREAM}.{subject}", timeout=REFUSED_S
+        )
+    except TimeoutError:
+        return None
+    return answer.data
+
+
+async def test_a_worker_learns_no_clients_and_no_jobs_from_the_journals_subjects(connect: Connect) -> None:
+    question = f"STREAM.INFO.{names.JOURNAL_STREAM}", b'{"subjects_filter": ">"}'
+    assert await may_ask(await connect("admin"), *question)
+    assert not await may_ask(await connect("worker"), *question)
 
 
 async def test_a_worker_reads_no_audio_and_no_record(connect: Connect) -> None:

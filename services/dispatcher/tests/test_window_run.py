@@ -75,7 +75,9 @@ class Window:
     async def journal(self) -> dict[str, int]:
         """How often what was written of it."""
         found = await self.jetstream.subjects(names.JOURNAL_STREAM, names.job_filter(self.client, self.job))
-        return {subject.split(".", 4)[4]: count for subject, count in found.items()}
+        written = {names.parse_job_subject(subject): count for subject, count in found.items()}
+        assert {subject.model for subject in written} <= {self.model}
+        return {f"{subject.kind}.{subject.window}": count for subject, count in written.items()}
 
     async def read(self, subject: str) -> bytes:
         stored = await self.jetstream.get_last(names.JOURNAL_STREAM, subject)
@@ -146,7 +148,7 @@ async def test_a_window_that_its_workers_die_of_is_given_up(window: Window, pull
     assert delivery
     await window.run_of(delivery).run(QuickServer(), asyncio.Event())  # type: ignore[arg-type]
     assert (await window.journal()).keys() == {"attempt.0", "failure.0"}
-    lost = WindowFailure.decode(await window.read(names.failure_subject(window.client, window.job, 0)))
+    lost = WindowFailure.decode(await window.read(names.failure_subject(window.model, window.client, window.job, 0)))
     assert (lost.reason, lost.attempts) == (FailureReason.INTERNAL, retry.MAX_DEATHS)
     assert await puller.pull(expires_s=0.2) is None
 
@@ -158,9 +160,27 @@ async def test_an_inference_that_has_failed_is_no_death(window: Window, puller: 
         delivery = await puller.pull(expires_s=10)
         assert delivery
         await window.run_of(delivery).run(BrokenServer(), asyncio.Event())  # type: ignore[arg-type]
-        attempt = Attempt.decode(await window.read(names.attempt_subject(window.client, window.job, 0)))
+        attempt = Attempt.decode(await window.read(names.attempt_subject(window.model, window.client, window.job, 0)))
         counted.append((attempt.attempts, attempt.reason, attempt.begun))
     assert counted == [(n, FailureReason.SERVER_ERROR, 0) for n in (1, 2, 3)]
+
+
+async def test_a_window_that_comes_again_after_its_result_was_stored_is_acknowledged_without_work(
+    window: Window, puller: Puller
+) -> None:
+    await window.publish("interactive")
+    delivery = await puller.pull(expires_s=5)
+    assert delivery
+    result = names.window_result_subject(window.model, window.client, window.job, 0)
+    await window.jetstream.publish(result, WindowResult(index=0).encode())
+    await delivery.hand_back()  # as after a crash between the write and the ack
+    delivery = await puller.pull(expires_s=5)
+    assert delivery
+    server = HangingServer()
+    await asyncio.wait_for(window.run_of(delivery).run(server, asyncio.Event()), 5)  # type: ignore[arg-type]
+    assert not server.asked.is_set()
+    assert await window.journal() == {"window.0": 1}
+    assert await puller.pull(expires_s=0.2) is None
 
 
 async def test_a_window_costs_one_write_to_the_journal(window: Window, puller: Puller) -> None:

@@ -54,18 +54,19 @@ class EventWriter:
         return f"id: {stored.sequence}\nevent: {name}\ndata: {body}\n\n"
 
     def _event(self, stored: Stored) -> Event | None:
-        _, _, kind, index = parse_job_subject(stored.subject)
-        match kind:
+        subject = parse_job_subject(stored.subject)
+        window = subject.window
+        match subject.kind:
             case "record":
                 return "accepted", {}
             case "plan":
                 self._plan = Plan.decode(stored.data)
                 return "planned", {"duration_s": self._plan.duration_s, "total": len(self._plan.windows)}
-            case "window" if index is not None:
-                self._done.add(index)
-                return "window", self._window(index, stored.data)
-            case "attempt" if index is not None:
-                return self._attempt(index, Attempt.decode(stored.data))
+            case "window" if window is not None:
+                self._done.add(window)
+                return "window", self._window(window, stored.data)
+            case "attempt" if window is not None:
+                return self._attempt(window, Attempt.decode(stored.data))
             case "state":
                 return self._state(JobState.decode(stored.data))
         return None
@@ -154,8 +155,8 @@ async def _history(jetstream: JetStream, view: JobView) -> list[Stored]:
         names.record_subject(client, job),
         names.plan_result_subject(client, job),
         names.state_subject(client, job),
-        *(names.window_result_subject(client, job, index) for index in view.done),
-        *(names.attempt_subject(client, job, index) for index in view.attempts),
+        *(names.window_result_subject(view.model, client, job, index) for index in view.done),
+        *(names.attempt_subject(view.model, client, job, index) for index in view.attempts),
     ]
     found = await jetstream.get_all_last(names.JOURNAL_STREAM, subjects)
     return sorted(found, key=lambda stored: stored.sequence)

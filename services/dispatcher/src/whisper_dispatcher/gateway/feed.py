@@ -62,12 +62,15 @@ class JobFeed:
             # One message that a newer process wrote in another shape must not stop the following of the rest.
             log.error("a journal message cannot be read", subject=stored.subject, error=type(error).__name__)
             return
-        _, job, kind, _ = parse_job_subject(stored.subject)
-        if kind in ("plan", "window") and len(stored.data) <= MAX_RECENT_BYTES:
+        subject = parse_job_subject(stored.subject)
+        view = self._index.get(subject.job)
+        if view and not view.heeds(subject):
+            return
+        if subject.kind in ("plan", "window") and len(stored.data) <= MAX_RECENT_BYTES:
             self._recent[stored.subject] = stored.data
             if len(self._recent) > MAX_RECENT:
                 self._recent.popitem(last=False)
-        for listener in self._listeners.get(job, ()):
+        for listener in self._listeners.get(subject.job, ()):
             listener.put(stored)
 
     @contextmanager

@@ -35,7 +35,7 @@ class SpokenSoFar:
         try:
             self._plan = self._plan or await journal.read_plan(self._jetstream, view.client, view.job)
             missing = sorted(view.done - self._results.keys())
-            self._results |= await journal.read_results(self._jetstream, view.client, view.job, missing)
+            self._results |= await journal.read_results(self._jetstream, view, missing)
         except QueueUnavailable:
             return ""
         return await self._new_text() if self._plan else ""

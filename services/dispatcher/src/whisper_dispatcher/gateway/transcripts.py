@@ -29,7 +29,7 @@ def transcript_at_hand(feed: JobFeed, view: JobView) -> Transcript | None:
         return None
     results = {}
     for index in range(total):
-        result = feed.recent(names.window_result_subject(view.client, view.job, index))
+        result = feed.recent(names.window_result_subject(view.model, view.client, view.job, index))
         if result is None:
             return None
         results[index] = WindowResult.decode(result)
@@ -50,7 +50,7 @@ async def _read(jetstream: JetStream, view: JobView) -> Transcript:
     indexes = list(range(view.total or 0))
     plan, results = await asyncio.gather(
         journal.read_plan(jetstream, view.client, view.job),
-        journal.read_results(jetstream, view.client, view.job, indexes),
+        journal.read_results(jetstream, view, indexes),
     )
     if plan is None or len(results) < len(plan.windows):
         if view.has_text:

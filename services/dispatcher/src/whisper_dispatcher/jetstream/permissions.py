@@ -57,7 +57,7 @@ def _purging(*streams: str) -> tuple[str, ...]:
     return tuple(f"$JS.API.STREAM.PURGE.{stream}" for stream in streams)
 
 
-def _pulling(stream: str, consumer: str) -> tuple[str, ...]:
+def pulling(stream: str, consumer: str) -> tuple[str, ...]:
     return (f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", f"$JS.ACK.{stream}.{consumer}.>")
 
 
@@ -75,41 +75,45 @@ _BOTH = (
     names.HOOKS_SUBJECTS,
     names.UPLOAD_SUBJECTS,
     names.CANCEL_SUBJECTS,
-    "whisper.jobs.*.*.state",
+    names.state_subject("*", "*"),
 )
-_GATEWAY = (*_BOTH, names.AUDIO_SUBJECTS, "whisper.jobs.*.*.record")
+_GATEWAY = (*_BOTH, names.AUDIO_SUBJECTS, names.record_subject("*", "*"))
 _PLANNER = (
     *_BOTH,
-    *_pulling(names.PLAN_STREAM, "*"),
-    *_pulling(names.HOOKS_STREAM, "*"),
+    *pulling(names.PLAN_STREAM, "*"),
+    *pulling(names.HOOKS_STREAM, "*"),
     names.WINDOWS_SUBJECTS,
     names.DEAD_SUBJECTS,
-    "whisper.jobs.*.*.plan",
-    "whisper.jobs.*.*.window.*",  # of a silent window the planner writes the empty result itself
+    names.plan_result_subject("*", "*"),
+    names.queue_written_filter("*", "window"),  # of a silent window the planner writes the empty result itself
 )
 
 
 _BOT_STREAMS = ("TELEGRAM", "TELEGRAM_UPDATES")
 _BOT = (
     "telegram.>",
-    *(subject for stream in _BOT_STREAMS for subject in (*_reading(stream), *_purging(stream), *_pulling(stream, "*"))),
+    *(subject for stream in _BOT_STREAMS for subject in (*_reading(stream), *_purging(stream), *pulling(stream, "*"))),
     *(f"$JS.API.STREAM.{verb}.{stream}" for stream in _BOT_STREAMS for verb in ("CREATE", "UPDATE")),
     *(f"$JS.API.CONSUMER.{verb}.{stream}.*" for stream in _BOT_STREAMS for verb in ("DURABLE.CREATE", "INFO")),
 )
 
 
 def _worker_subjects(models: tuple[str, ...]) -> tuple[str, ...]:
-    """Its own queue in, its own results out, and what it does; of the journal, only what tells how often a window has
-    failed."""
-    journal = names.JOURNAL_STREAM
-    own = (names.windows_consumer(model, class_) for model in models for class_ in names.CLASSES)
-    queues = (subject for consumer in own for subject in _pulling(names.WINDOWS_STREAM, consumer))
-    kinds = ("window", "attempt", "failure")
+    """Its own queue in, its own results out, and what it does."""
+    consumers = (names.windows_consumer(model, class_) for model in models for class_ in names.CLASSES)
     return (
-        *queues,
         *(names.worker_subject(model, "*") for model in models),
-        *(f"whisper.jobs.*.*.{kind}.*" for kind in kinds),
-        f"$JS.API.STREAM.INFO.{journal}",
-        *(f"$JS.API.DIRECT.GET.{journal}.whisper.jobs.*.*.{kind}.*" for kind in kinds),
-        f"$JS.API.DIRECT.GET.{journal}.whisper.jobs.*.*.state",
+        *(subject for consumer in consumers for subject in pulling(names.WINDOWS_STREAM, consumer)),
+        *(subject for model in models for subject in writing(names.token(model))),
     )
+
+
+def writing(queue: str) -> tuple[str, ...]:
+    """What a queue's workers write, and what they read of it again. queue: a model's token; `*` for every queue.
+
+    Where a permission has `*`, a worker may ask for `*`, and JetStream answers with the last message that matches: so
+    nothing but the queue's token keeps it from what others wrote.
+    """
+    written = {kind: names.queue_written_filter(queue, kind) for kind in names.WORKER_KINDS}
+    read = (written["window"], written["attempt"])
+    return (*written.values(), *(f"$JS.API.DIRECT.GET.{names.JOURNAL_STREAM}.{subject}" for subject in read))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -145,13 +147,28 @@ async def ensure_model(jetstream: JetStream, model: str) -> None:
 
 async def wait_for_streams(jetstream: JetStream) -> None:
     """For processes that may not create streams: returns once the journal is there."""
+
+    async def is_there() -> bool:
+        return "config" in await jetstream.api(f"STREAM.INFO.{names.JOURNAL_STREAM}")
+
+    await _wait_until(is_there)
+
+
+async def wait_for_streams_as_worker(jetstream: JetStream, model: str) -> None:
+    """The same by what a worker may ask: a stream's information names every client and job."""
+
+    async def is_there() -> bool:
+        await jetstream.get_last(names.JOURNAL_STREAM, names.attempt_subject(model, "no-client", "no-job", 0))
+        return True
+
+    await _wait_until(is_there)
+
+
+async def _wait_until(is_there: Callable[[], Awaitable[bool]]) -> None:
     while True:
-        try:
-            info = await jetstream.api(f"STREAM.INFO.{names.JOURNAL_STREAM}")
-            if "config" in info:
+        with suppress(QueueUnavailable):
+            if await is_there():
                 return
-        except QueueUnavailable:
-            pass
         log.info("waiting for the streams")
         await asyncio.sleep(0.5)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from whisper_contracts.messages import FINAL, Attempt, JobRecord, JobState, Plan, WindowFailure
-from whisper_contracts.names import CLASSES, Class, parse_job_subject
+from whisper_contracts.names import CLASSES, Class, JobSubject, parse_job_subject
 from whisper_dispatcher.jetstream.connection import Stored
 
 TOMBSTONE_TTL_S = 24 * 3600
@@ -30,6 +30,16 @@ class Tombstone:
 
 
 @dataclass(slots=True)
+class Written:
+    """What one queue's workers have written of a job's windows."""
+
+    done: set[int] = field(default_factory=set)
+    attempts: dict[int, int] = field(default_factory=dict)
+    """Failed attempts by window."""
+    failure: WindowFailure | None = None
+
+
+@dataclass(slots=True)
 class JobView:
     client: str
     job: str
@@ -38,13 +48,35 @@ class JobView:
     duration_s: float | None = None
     total: int | None = None
     """Windows of the plan; None until it is planned."""
-    done: set[int] = field(default_factory=set)
-    attempts: dict[int, int] = field(default_factory=dict)
-    """Failed attempts by window."""
-    failure: WindowFailure | None = None
+    by_model: dict[str, Written] = field(default_factory=dict)
+    """NATS lets a worker name any job, but no other model than its own."""
     state: JobState | None = None
     state_sequence: int = 0
     last_sequence: int = 0
+
+    @property
+    def model(self) -> str:
+        """Whose workers count; empty until the record is known, for then nobody's do."""
+        return self.record.options.model if self.record else ""
+
+    @property
+    def written(self) -> Written:
+        return self.by_model.setdefault(self.model, Written())
+
+    @property
+    def done(self) -> set[int]:
+        return self.written.done
+
+    @property
+    def attempts(self) -> dict[int, int]:
+        return self.written.attempts
+
+    @property
+    def failure(self) -> WindowFailure | None:
+        return self.written.failure
+
+    def heeds(self, subject: JobSubject) -> bool:
+        return subject.window is None or subject.model == self.model
 
     @property
     def generation(self) -> int:
@@ -84,7 +116,7 @@ class JobIndex:
 
     def apply(self, stored: Stored) -> None:
         """Take in one message of `whisper.jobs.>`; older than what is known is ignored."""
-        client, job, kind, index = parse_job_subject(stored.subject)
+        client, job, kind, model, window = parse_job_subject(stored.subject)
         view = self._jobs.get(job)
         if view is None:
             tombstone = self._tombstones.pop(job, None)
@@ -95,14 +127,10 @@ class JobIndex:
                 self._apply_record(view, JobRecord.decode(stored.data), stored.sequence)
             case "plan":
                 self._apply_plan(view, Plan.decode(stored.data))
-            case "window" if index is not None:
-                view.done.add(index)
-            case "attempt" if index is not None:
-                view.attempts[index] = Attempt.decode(stored.data).attempts
-            case "failure":
-                view.failure = WindowFailure.decode(stored.data)
             case "state":
                 self._apply_state(view, JobState.decode(stored.data), stored.sequence)
+            case "window" | "attempt" | "failure" if window is not None:
+                _apply_written(view.by_model.setdefault(model, Written()), kind, window, stored.data)
         view.last_sequence = max(view.last_sequence, stored.sequence)
         self._notify(job)
 
@@ -228,6 +256,16 @@ class JobIndex:
                         await changed.wait()
             except TimeoutError:
                 return None
+
+
+def _apply_written(written: Written, kind: str, window: int, data: bytes) -> None:
+    match kind:
+        case "window":
+            written.done.add(window)
+        case "attempt":
+            written.attempts[window] = Attempt.decode(data).attempts
+        case "failure":
+            written.failure = WindowFailure.decode(data)
 
 
 def _day(at: float) -> str:

@@ -34,9 +34,9 @@ async def read_plan(jetstream: JetStream, client: str, job: str) -> Plan | None:
     return Plan.decode(stored.data) if stored else None
 
 
-async def read_results(jetstream: JetStream, client: str, job: str, indexes: list[int]) -> dict[int, WindowResult]:
+async def read_results(jetstream: JetStream, view: JobView, indexes: list[int]) -> dict[int, WindowResult]:
     """The results that are there, of the windows asked for."""
-    subjects = [names.window_result_subject(client, job, index) for index in indexes]
+    subjects = [names.window_result_subject(view.model, view.client, view.job, index) for index in indexes]
     if len(subjects) == 1:  # a note: a third of the messages that a batch takes
         only = await jetstream.get_last(names.JOURNAL_STREAM, subjects[0])
         found = [only] if only else []
@@ -151,7 +151,7 @@ async def requeue(jetstream: JetStream, view: JobView) -> bool:
     if view.record is None or view.state is None or view.state.state != "failed":
         return False
     generation = view.generation + 1
-    await jetstream.purge(names.JOURNAL_STREAM, f"whisper.jobs.{view.client}.{view.job}.failure.*")
+    await jetstream.purge(names.JOURNAL_STREAM, names.job_written_filter(view.client, view.job, "failure"))
     if not await set_state(jetstream, view, JobState(state="queued", at=time.time(), generation=generation)):
         return False
     await jetstream.purge(names.JOURNAL_STREAM, names.dead_subject(view.client, view.job))
@@ -204,8 +204,12 @@ async def finish_erasure(jetstream: JetStream, client: str, job: str, tombstone:
     await purge_work(jetstream, client, job)
     await jetstream.purge(names.JOURNAL_STREAM, names.dead_subject(client, job), before=tombstone)
     await delete_audio(jetstream, client, job)
-    for kind in ("plan", "window.*", "attempt.*", "failure.*", "record"):
-        await jetstream.purge(names.JOURNAL_STREAM, f"whisper.jobs.{client}.{job}.{kind}", before=tombstone)
+    for subject in (
+        names.plan_result_subject(client, job),
+        *(names.job_written_filter(client, job, kind) for kind in names.WORKER_KINDS),
+        names.record_subject(client, job),
+    ):
+        await jetstream.purge(names.JOURNAL_STREAM, subject, before=tombstone)
 
 
 def _deleted(view: JobView) -> JobState:

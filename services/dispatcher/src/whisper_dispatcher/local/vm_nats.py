@@ -10,7 +10,7 @@ import re
 import sys
 
 from whisper_contracts import names
-from whisper_dispatcher.jetstream.permissions import Role, permissions
+from whisper_dispatcher.jetstream.permissions import Role, permissions, pulling, writing
 from whisper_dispatcher.local.nats_server import MEMORY_STORE_BYTES
 
 _HEAD = """\
@@ -18,11 +18,7 @@ _HEAD = """\
 include ./passwords.conf
 """
 _ROLES: tuple[Role, ...] = ("gateway", "planner", "worker", "bot", "admin")
-_ANY_QUEUE = (
-    f"$JS.API.CONSUMER.MSG.NEXT.{names.WINDOWS_STREAM}.*",
-    f"$JS.ACK.{names.WINDOWS_STREAM}.*.>",
-    names.WORKER_SUBJECTS,
-)
+_ANY_QUEUE = (names.WORKER_SUBJECTS, *pulling(names.WINDOWS_STREAM, "*"), *writing("*"))
 """The one machine's workers may pull whichever model it serves."""
 
 

@@ -140,13 +140,13 @@ class JobRun:
         return options.model_copy(update={"language": first.language or None}) if first else options
 
     async def _results(self, indexes: list[int]) -> dict[int, WindowResult]:
-        return await journal.read_results(self.jetstream, self.view.client, self.view.job, indexes)
+        return await journal.read_results(self.jetstream, self.view, indexes)
 
     async def _publish(self, recording: Recording, plan: Plan, index: int, options: TranscribeOptions) -> None:
         span, view = plan.windows[index], self.view
         pcm = recording.window(span)
         if silent(pcm):
-            subject = names.window_result_subject(view.client, view.job, index)
+            subject = names.window_result_subject(options.model, view.client, view.job, index)
             await journal.write_once(
                 self.jetstream, subject, WindowResult(index=index, language=options.language or "")
             )

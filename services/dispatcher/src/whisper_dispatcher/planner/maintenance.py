@@ -115,7 +115,7 @@ class Maintenance:
     async def _sweep_stray_objects(self) -> set[objects.StoredObject]:
         found = await objects.listed(self.jetstream, names.AUDIO_BUCKET)
         records = await self.jetstream.subjects(names.JOURNAL_STREAM, names.record_subject("*", "*"))
-        accepted = {names.parse_job_subject(subject)[1] for subject in records}
+        accepted = {names.parse_job_subject(subject).job for subject in records}
         strays = {upload for upload in found if upload.name not in accepted}
         for upload in strays & self._stray_objects:
             log.warning("audio of an upload that was never accepted, dropped", job=upload.name)

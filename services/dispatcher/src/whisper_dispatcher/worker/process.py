@@ -54,7 +54,7 @@ class Worker:
     async def run(self) -> None:
         """Raises ServerFailed."""
         await _check_model(self.settings)
-        await topology.wait_for_streams(self.jetstream)
+        await topology.wait_for_streams_as_worker(self.jetstream, self.settings.model)
         beating = asyncio.create_task(self._beat(), name="heartbeat")
         try:
             await self._start_and_serve()

@@ -86,14 +86,13 @@ class WindowRun:
             WINDOWS.labels("cancelled").inc()
             await self.delivery.ack()
             return
-        await self._write(names.window_result_subject(self.task.client, self.task.job, self.task.index), result)
+        await self._write(self._result_subject, result)
         WINDOWS.labels("done").inc()
         await self.delivery.ack()
 
-    # Each look-up names its subject: a worker may read these two and nothing else of the journal.
+    # Of the journal a worker may read its own queue's results and attempts, each by its subject, and nothing else.
     async def _is_done(self) -> bool:
-        result = names.window_result_subject(self.task.client, self.task.job, self.task.index)
-        return await self.jetstream.get_last(names.JOURNAL_STREAM, result) is not None
+        return await self.jetstream.get_last(names.JOURNAL_STREAM, self._result_subject) is not None
 
     async def _attempt_before(self) -> Attempt:
         """What the journal has of this window in this generation; nothing yet at its first delivery."""
@@ -110,8 +109,17 @@ class WindowRun:
             await self.jetstream.publish(self._attempt_subject, begun.encode())
 
     @property
+    def _result_subject(self) -> str:
+        return names.window_result_subject(*self._window)
+
+    @property
     def _attempt_subject(self) -> str:
-        return names.attempt_subject(self.task.client, self.task.job, self.task.index)
+        return names.attempt_subject(*self._window)
+
+    @property
+    def _window(self) -> tuple[str, str, str, int]:
+        task = self.task
+        return task.options.model, task.client, task.job, task.index
 
     async def _infer(self, server: WhisperServer, cancelled: asyncio.Event) -> WindowResult | None:
         """None: the job was cancelled. Closing the request makes whisper-server stop."""
@@ -183,7 +191,7 @@ class WindowRun:
             reason=failure.reason,
             message=failure.message or SENTENCES[failure.reason],
         )
-        await self.jetstream.publish(names.failure_subject(task.client, task.job, task.index), lost.encode())
+        await self.jetstream.publish(names.failure_subject(*self._window), lost.encode())
         WINDOWS.labels("failed").inc()
         await self.delivery.ack()
 
