@@ -151,6 +151,13 @@ def test_a_short_note_behind_three_long_ones_has_its_turn_and_they_go_on_after_i
     assert page.evaluate("window.asked") == asked
 
 
+def test_a_job_that_was_only_cancelled_is_deleted_again_until_it_is_erased(page: Page) -> None:
+    answers = [200, 200, 204]
+    page.route("**/v1/jobs/j1", lambda route: route.fulfill(status=answers.pop(0), body=""))
+    imported(page, "api.js", "await new it.Api('key', () => {}).erase('j1')")
+    assert answers == []
+
+
 def test_the_plot_goes_from_the_first_sample_to_the_last_and_as_high_as_the_deepest(page: Page) -> None:
     history = [{"at": 100, "windows": 0}, {"at": 110, "windows": 4}, {"at": 120, "windows": 2}]
     assert imported(page, "fleet.js", f"it.points({history}, 4)") == "0.0,120.0 300.0,0.0 600.0,60.0"

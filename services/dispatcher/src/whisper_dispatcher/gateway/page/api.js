@@ -4,6 +4,7 @@ import { readEvents } from "./sse.js";
 
 const SILENCE_MS = 60_000;
 const SHORTEST_WAIT_S = 1;
+const ERASE_PAUSE_MS = 500;
 
 export class ApiError extends Error {
   constructor({ code, message, status = 0, canRetry = false, retryAfterS = SHORTEST_WAIT_S }) {
@@ -37,8 +38,11 @@ export class Api {
 
   deadLetters = async () => (await this.#json("/v1/dead-letters?limit=50")).data;
 
+  /** 200 has only cancelled it: that gateway had not heard of the job's end yet. */
   async erase(id) {
-    await this.#send(`/v1/jobs/${id}`, { method: "DELETE" });
+    while ((await this.#send(`/v1/jobs/${id}`, { method: "DELETE" })).status !== 204) {
+      await new Promise((resolve) => setTimeout(resolve, ERASE_PAUSE_MS));
+    }
   }
 
   async result(id, format) {
