@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,8 +16,6 @@ from whisper_dispatcher.jetstream import buckets
 from whisper_dispatcher.jetstream.connection import connected
 
 GROUP = -70
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -17,8 +16,6 @@ from whisper_bot.store import Kept
 
 CHAT = 60
 SENTENCES = "This is one of very many sentences. " * 250
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.fixture(scope="module")

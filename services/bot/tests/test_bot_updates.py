@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,8 +12,6 @@ from updates_harness import BotStage, bot_stage
 from whisper_bot.bot import hand_back_s
 
 GROUP = -50
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.fixture
