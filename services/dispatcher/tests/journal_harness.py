@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from whisper_contracts.messages import (
     WindowResult,
     WindowSpan,
 )
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.connection import JetStream, Stored
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView
@@ -52,6 +53,29 @@ def result(index: int, text: str = "hello") -> WindowResult:
 def plan(windows: int) -> Plan:
     spans = tuple(WindowSpan(start_s=10.0 * index, end_s=10.0 * (index + 1)) for index in range(windows))
     return Plan(duration_s=10.0 * windows, windows=spans, class_="interactive")
+
+
+class BehindAtFirst(JetStream):
+    """Read from a replica that does not have some subjects yet: each as often as it is named."""
+
+    def __init__(self, jetstream: JetStream, *missing: str) -> None:
+        super().__init__(jetstream.client)
+        self._missing = Counter(missing)
+
+    def _is_missing(self, subject: str) -> bool:
+        self._missing[subject] -= 1
+        return self._missing[subject] >= 0
+
+    async def get_last(self, stream: str, subject: str) -> Stored | None:
+        return None if self._is_missing(subject) else await super().get_last(stream, subject)
+
+    async def get_all_last(self, stream: str, subjects: list[str]) -> list[Stored]:
+        return await super().get_all_last(stream, [each for each in subjects if not self._is_missing(each)])
+
+    async def messages(self, stream: str, subject: str) -> AsyncIterator[Stored]:
+        if not self._is_missing(subject):
+            async for stored in super().messages(stream, subject):
+                yield stored
 
 
 @dataclass

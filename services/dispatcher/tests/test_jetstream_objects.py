@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from pathlib import Path
 
 import pytest
+from journal_harness import BehindAtFirst
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import objects
 from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.errors import QueueUnavailable
 
 BUCKET = names.AUDIO_BUCKET
 STREAM = f"OBJ_{BUCKET}"
@@ -48,6 +51,24 @@ async def test_an_object_is_not_there_before_its_end_and_not_after_its_deletion(
     with pytest.raises(FileNotFoundError):
         await objects.download(jetstream, BUCKET, "ends", tmp_path / "audio")
     await objects.delete(jetstream, BUCKET, "ends")
+
+
+async def test_an_object_that_a_replica_lacks_is_not_taken_for_gone(jetstream: JetStream, tmp_path: Path) -> None:
+    uploading = await upload(jetstream, "behind", bytes(200_000))
+    await uploading.finish()
+    stored = await jetstream.get_last(STREAM, objects._info_subject(BUCKET, "behind"))
+    assert stored
+    chunks = f"$O.{BUCKET}.C.{json.loads(stored.data)['nuid']}"
+    behind = BehindAtFirst(jetstream, stored.subject, chunks)
+    for _ in (stored.subject, chunks):
+        with pytest.raises(QueueUnavailable):
+            await objects.download(behind, BUCKET, "behind", tmp_path / "audio")
+    await objects.download(behind, BUCKET, "behind", tmp_path / "audio")
+    assert (tmp_path / "audio").read_bytes() == bytes(200_000)
+    await jetstream.purge(STREAM, chunks)
+    with pytest.raises(FileNotFoundError):
+        await objects.download(jetstream, BUCKET, "behind", tmp_path / "audio")
+    await objects.delete(jetstream, BUCKET, "behind")
 
 
 async def test_deleting_leaves_no_byte(jetstream: JetStream) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from audio_harness import as_wav, encoded, speech_like, tone
 from gateway_harness import until
-from journal_harness import plan
+from journal_harness import BehindAtFirst, plan
 from planner_harness import LIMIT_S, MODEL, Stage, StandInWorker, drain, gone, opened
 
 from whisper_contracts import names
@@ -23,8 +23,10 @@ from whisper_contracts.messages import (
     WindowTask,
 )
 from whisper_dispatcher.jetstream import topology
+from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
 from whisper_dispatcher.jobs import journal
+from whisper_dispatcher.jobs.index import JobIndex, JobView
 from whisper_dispatcher.planner import job_run, process
 from whisper_dispatcher.planner.cage import Reply
 from whisper_dispatcher.planner.decode import Decoder
@@ -52,6 +54,60 @@ async def test_a_plan_that_is_there_is_used(stage: Stage) -> None:
     assert await stage.final(view) == "completed"
     assert await stage.texts(view) == [" of another planner", " w1"]
     assert [task.index for task in stage.worker.of(view)] == [1]
+
+
+async def test_a_plan_that_a_replica_lacks_is_not_made_again(stage: Stage) -> None:
+    """Another cut doubles words."""
+    await stage.start_worker()
+    planner, _ = await stage.start_planner()
+    view = await stage.jobs.accept(audio=as_wav(tone(20.0)))
+    subject = names.plan_result_subject(view.client, view.job)
+    await stage.jobs.write(subject, plan(windows=2))
+    await until(lambda: bool((known := planner.index.get(view.job)) and known.total))
+    planner.jetstream = BehindAtFirst(planner.jetstream, subject)
+    assert view.record
+    await journal.queue_plan(stage.jobs.jetstream, view.record, generation=0)
+    assert await stage.final(view) == "completed"
+    assert [(task.start_s, task.end_s) for task in stage.worker.of(view)] == [(0, 10), (10, 20)]
+
+
+async def test_a_plan_that_came_first_and_cannot_be_read_yet_is_waited_for(stage: Stage) -> None:
+    view = await stage.jobs.accept(audio=as_wav(tone(31.0)))
+    subject = names.plan_result_subject(view.client, view.job)
+    assert view.record
+    unheard = JobView(view.client, view.job, view.record)
+    await stage.jobs.write(subject, plan(windows=2))
+    behind = BehindAtFirst(stage.jobs.jetstream, subject)
+    decoder = Decoder(max_duration_s=60)
+    run = JobRun(behind, JobIndex(), decoder, stage.settings, unheard, view.record, generation=0)
+    with pytest.raises(QueueUnavailable):
+        await run.run()
+    await decoder.close()
+    assert not await stage.jobs.jetstream.subjects(
+        names.WINDOWS_STREAM, names.job_windows_filter(view.client, view.job)
+    )
+
+
+async def test_audio_that_a_replica_lacks_is_not_taken_for_gone(stage: Stage) -> None:
+    """The job failed as expired."""
+    await stage.start_worker()
+    planner, _ = await stage.start_planner()
+    view = await stage.jobs.accept(audio=as_wav(tone(3.0)))
+    planner.jetstream = BehindAtFirst(planner.jetstream, names.audio_subject(view.client, view.job))
+    assert view.record
+    await journal.queue_plan(stage.jobs.jetstream, view.record, generation=0)
+    assert await stage.final(view) == "completed"
+
+
+async def test_a_job_whose_audio_is_gone_fails(stage: Stage) -> None:
+    await stage.start_planner()
+    view = await stage.jobs.accept(audio=as_wav(tone(3.0)))
+    await journal.delete_audio(stage.jobs.jetstream, view.client, view.job)
+    assert view.record
+    await journal.queue_plan(stage.jobs.jetstream, view.record, generation=0)
+    assert await stage.final(view) == "failed"
+    assert view.state
+    assert view.state.reason is FailureReason.EXPIRED
 
 
 async def test_a_window_that_was_lost_is_queued_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

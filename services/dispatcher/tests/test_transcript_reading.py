@@ -4,34 +4,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 from gateway_harness import MODEL
-from journal_harness import Book, book, plan, result
+from journal_harness import BehindAtFirst, Book, book, plan, result
 
 from whisper_contracts import names
 from whisper_dispatcher.gateway import transcripts
 from whisper_dispatcher.gateway.errors import ApiError
 from whisper_dispatcher.gateway.transcripts import transcript_of
-from whisper_dispatcher.jetstream.connection import JetStream, Stored
+from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobView
-
-
-class BehindAtFirst(JetStream):
-    """Read from a replica that does not have some subjects yet when it is asked first."""
-
-    def __init__(self, jetstream: JetStream, *missing: str) -> None:
-        super().__init__(jetstream.client)
-        self.missing = set(missing)
-
-    async def get_last(self, stream: str, subject: str) -> Stored | None:
-        if subject in self.missing:
-            self.missing.remove(subject)
-            return None
-        return await super().get_last(stream, subject)
-
-    async def get_all_last(self, stream: str, subjects: list[str]) -> list[Stored]:
-        missing = self.missing & set(subjects)
-        self.missing -= missing
-        return [stored for stored in await super().get_all_last(stream, subjects) if stored.subject not in missing]
 
 
 @pytest.fixture

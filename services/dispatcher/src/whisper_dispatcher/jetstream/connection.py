@@ -270,6 +270,10 @@ class JetStream:
             if not page or len(found) >= int(answer.get("total", 0)):
                 return found
 
+    async def holds(self, stream: str, subject: str, messages: int = 1) -> bool:
+        """Asked of the stream's leader: a read may be answered by a replica that is behind, and find nothing."""
+        return (await self.subjects(stream, subject)).get(subject, 0) >= messages
+
     async def publish_core(self, subject: str, data: bytes = b"") -> None:
         """Fire and forget, not stored."""
         try:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from whisper_dispatcher.jetstream.connection import JetStream, Stored
+from whisper_dispatcher.jetstream.errors import QueueUnavailable
 
 CHUNK_BYTES = 128 * 1024
 
@@ -82,21 +83,27 @@ def _info_subject(bucket: str, name: str) -> str:
 
 
 async def download(jetstream: JetStream, bucket: str, name: str, target: Path) -> None:
-    """Raises FileNotFoundError when the object is not there (any more), or not whole.
+    """Raises FileNotFoundError when the object is not there (any more), or not whole; QueueUnavailable when that is
+    so of the replica alone that was read.
 
     Read chunk by chunk with direct gets: nats-py's own `get` needs rights over every stream of the account.
     """
     stream = f"OBJ_{bucket}"
     stored = await jetstream.get_last(stream, _info_subject(bucket, name))
     if stored is None:
+        if await jetstream.holds(stream, _info_subject(bucket, name)):
+            raise QueueUnavailable(f"a replica of {stream} is behind")
         raise FileNotFoundError(f"object {name} is not in {bucket}")
     info = json.loads(stored.data)
+    chunks = f"$O.{bucket}.C.{info['nuid']}"
     digest = hashlib.sha256()
     with target.open("wb") as file:
-        async for chunk in jetstream.messages(stream, f"$O.{bucket}.C.{info['nuid']}"):
+        async for chunk in jetstream.messages(stream, chunks):
             digest.update(chunk.data)
             file.write(chunk.data)
     if _encoded(digest) != info["digest"]:
+        if await jetstream.holds(stream, chunks, info["chunks"]):
+            raise QueueUnavailable(f"a replica of {stream} is behind")
         raise FileNotFoundError(f"object {name} in {bucket} is not whole")
 
 

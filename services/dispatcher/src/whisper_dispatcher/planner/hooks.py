@@ -193,9 +193,8 @@ class HookSender:
         await self._settle(delivery, task, ok=200 <= status < 300, problem=problem)
 
     async def _is_erased(self, task: HookTask) -> bool:
-        """Asks the journal's leader: this planner's index, and the replica that answers its reads, may be behind."""
-        record = names.record_subject(task.client, task.job)
-        return not await self.jetstream.subjects(names.JOURNAL_STREAM, record)
+        """This planner's index may be behind, as a replica of the journal may."""
+        return not await self.jetstream.holds(names.JOURNAL_STREAM, names.record_subject(task.client, task.job))
 
     async def _settle(self, delivery: Delivery, task: HookTask, *, ok: bool, problem: str) -> None:
         if ok:

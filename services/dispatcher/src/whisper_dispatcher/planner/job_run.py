@@ -25,6 +25,7 @@ from whisper_contracts.messages import (
 )
 from whisper_dispatcher import tracing
 from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView
 from whisper_dispatcher.logs import trace_id
@@ -64,7 +65,7 @@ class JobRun:
             await journal.delete_audio(self.jetstream, self.view.client, self.view.job, is_inline=is_inline)
 
     async def _transcribe(self) -> State:
-        plan = await journal.read_plan(self.jetstream, self.view.client, self.view.job) if self.view.total else None
+        plan = await self._read_plan() if self.view.total else None
         if plan and self.view.is_complete:
             return await self._complete()
         settings = self.settings
@@ -87,8 +88,15 @@ class JobRun:
         subject = names.plan_result_subject(self.view.client, self.view.job)
         if await journal.write_once(self.jetstream, subject, plan):
             return plan
-        first = await journal.read_plan(self.jetstream, self.view.client, self.view.job)
-        return first or plan
+        return await self._read_plan()
+
+    async def _read_plan(self) -> Plan:
+        """Of a job that has one. Cutting again instead could double words."""
+        plan = await journal.read_plan(self.jetstream, self.view.client, self.view.job)
+        if plan is None:
+            # Read from a replica that is behind; or the job was erased.
+            raise QueueUnavailable(f"the plan of job {self.view.job} cannot be read yet")
+        return plan
 
     async def _feed(self, recording: Recording, plan: Plan | None) -> None:
         published = await self._still_queued() if plan else set()

@@ -18,6 +18,7 @@ from whisper_contracts.messages import JobRecord, WindowSpan
 from whisper_contracts.pcm import SAMPLE_RATE_HZ
 from whisper_dispatcher.jetstream import objects
 from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.planner.decode import Decoder
 from whisper_dispatcher.planner.wav import plain_wav
 
@@ -40,11 +41,14 @@ class Recording:
 async def opened(
     jetstream: JetStream, record: JobRecord, decoder: Decoder, *, work_dir: Path, max_audio_s: float
 ) -> AsyncIterator[Recording]:
-    """Raises JobFailed when the audio is gone, is no audio, or is too long."""
+    """Raises JobFailed when the audio is gone, is no audio, or is too long; QueueUnavailable."""
     inline = None
     if record.audio_object is None:
-        stored = await jetstream.get_last(names.JOURNAL_STREAM, names.audio_subject(record.client, record.job))
+        subject = names.audio_subject(record.client, record.job)
+        stored = await jetstream.get_last(names.JOURNAL_STREAM, subject)
         if stored is None:
+            if await jetstream.holds(names.JOURNAL_STREAM, subject):
+                raise QueueUnavailable(f"a replica of {names.JOURNAL_STREAM} is behind")
             raise _gone(record)
         inline = stored.data
         if pcm := plain_wav(inline):
