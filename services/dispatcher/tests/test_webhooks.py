@@ -53,11 +53,22 @@ class Receiver:
     held: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared: nothing is answered under /slow."""
     seen: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    answering: list[asyncio.Task[None]] = field(default_factory=list)
 
     def url(self, path: str = "/hook?a=1") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self.answering.append(task)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):  # of a sender that went away
+            await self._answer(reader, writer)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         target = head.split(" ")[1]
         lines = [line.split(": ", 1) for line in head.split("\r\n")[1:] if line]
@@ -66,15 +77,13 @@ class Receiver:
         self.seen.append((target, headers, body))
         if target.startswith("/slow"):
             await self.held.wait()
-        with suppress(ConnectionError):
-            if target == "/trickle":
-                await self._trickle(writer, b"HTTP/1.1 200 OK\r\nX-A: ")
-            if target == "/endless":
-                await self._trickle(writer, b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        if target == "/trickle":
+            await self._trickle(writer, b"HTTP/1.1 200 OK\r\nX-A: ")
+        if target == "/endless":
+            await self._trickle(writer, b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
         status = self.statuses.pop(0) if self.statuses else 204
         writer.write(f"HTTP/1.1 {status} So\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()
-        writer.close()
 
     async def _trickle(self, writer: asyncio.StreamWriter, head: bytes) -> None:
         """Never long enough silent for a limit between two reads."""
@@ -93,6 +102,7 @@ async def receiver() -> AsyncIterator[Receiver]:
     yield receiver
     receiver.held.set()
     server.close()
+    await asyncio.gather(*receiver.answering)
 
 
 @pytest.fixture
