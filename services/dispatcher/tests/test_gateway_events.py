@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from gateway_harness import MODEL, Stage, stage, until, window_result
+from journal_harness import BehindAtFirst
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
@@ -53,6 +54,21 @@ async def test_a_finished_job_tells_its_whole_story_and_ends(on: Stage) -> None:
     assert [event.name for event in events] == ["accepted", "planned", "window", "window", "completed"]
     assert [event.id for event in events] == sorted(event.id for event in events)
     assert [(e.data["done"], e.data["total"]) for e in events if e.name == "window"] == [(1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize("missing", ["state", "window"])
+async def test_the_story_is_read_again_from_a_replica_that_is_behind(on: Stage, missing: str) -> None:
+    """Without the final state in it, it never ended."""
+    job = await on.submit()
+    await on.final(job)
+    subjects = {
+        "state": names.state_subject(on.client, job),
+        "window": names.window_result_subject(MODEL, on.client, job, 0),
+    }
+    on.gateway._jetstream = BehindAtFirst(on.gateway.jetstream, subjects[missing])
+    async with asyncio.timeout(10):
+        events = parsed((await followed(on, job)).text)
+    assert [event.name for event in events] == ["accepted", "planned", "window", "completed"]
 
 
 async def test_events_of_a_running_job_come_until_its_end(on: Stage) -> None:

@@ -12,8 +12,10 @@ from whisper_contracts.messages import Attempt, JobState, Plan, WindowResult
 from whisper_contracts.names import parse_job_subject
 from whisper_dispatcher.gateway import sse
 from whisper_dispatcher.gateway.gateway import Gateway
+from whisper_dispatcher.gateway.transcripts import READ_AGAIN_S, READ_TRIES
 from whisper_dispatcher.gateway.waiting import race
 from whisper_dispatcher.jetstream.connection import JetStream, Stored
+from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jobs.index import JobIndex, JobView
 from whisper_dispatcher.transcript.merge import window_segments
 
@@ -150,13 +152,24 @@ async def job_events(
 
 
 async def _history(jetstream: JetStream, view: JobView) -> list[Stored]:
+    """What is known of the job by now; what is not comes by. Read again where a replica of NATS is behind."""
+    for _ in range(READ_TRIES):
+        subjects, state_sequence = _known_subjects(view), view.state_sequence if view.state else 0
+        found = await jetstream.get_all_last(names.JOURNAL_STREAM, subjects)
+        read = {stored.subject: stored.sequence for stored in found}
+        has_state = read.get(names.state_subject(view.client, view.job), 0) >= state_sequence
+        if (has_state and len(read) == len(subjects)) or view.name == "deleted":
+            return sorted(found, key=lambda stored: stored.sequence)
+        await asyncio.sleep(READ_AGAIN_S)
+    raise QueueUnavailable(f"the events of job {view.job} are not read whole yet")
+
+
+def _known_subjects(view: JobView) -> list[str]:
     client, job = view.client, view.job
-    subjects = [
+    return [
         names.record_subject(client, job),
-        names.plan_result_subject(client, job),
-        names.state_subject(client, job),
+        *([names.plan_result_subject(client, job)] if view.total is not None else []),
+        *([names.state_subject(client, job)] if view.state else []),
         *(names.window_result_subject(view.model, client, job, index) for index in view.done),
         *(names.attempt_subject(view.model, client, job, index) for index in view.attempts),
     ]
-    found = await jetstream.get_all_last(names.JOURNAL_STREAM, subjects)
-    return sorted(found, key=lambda stored: stored.sequence)
