@@ -85,6 +85,19 @@ class Queue:
         found = worker_credentials(self.signing, uid=uid, name=uid, queue=queue, now_s=time.time())
         return await self.connect(found, inbox_prefix(uid))
 
+    async def as_anybody_among_workers(self) -> JetStream:
+        everything = {"publish": {"allow": [">"]}, "subscribe": {"allow": [">"]}}
+        user = nats_jwt.key_of("user", secrets.token_bytes(nats_jwt.SEED_BYTES))
+        jwt = nats_jwt.user_jwt(
+            nats_jwt.key_from_seed(self.signing.seed),
+            nats_jwt.public(user),
+            account=self.signing.account,
+            name="anybody",
+            permissions=everything,
+            issued_at=int(time.time()),
+        )
+        return await self.connect(nats_jwt.credentials(jwt, nats_jwt.seed(user)), "_INBOX_anybody")
+
 
 @pytest.fixture(scope="module")
 def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
@@ -135,7 +148,7 @@ async def test_a_worker_gets_the_windows_of_its_own_queue_and_of_no_other(queue)
 
 async def test_a_worker_hears_nothing_of_what_comes_to_another_servers_inbox(queue):
     spy, victim = await queue.as_worker(OTHER_UID, OTHER), await queue.as_worker(UID, OWN)
-    operator = await queue.as_process("operator")
+    answering = await queue.as_anybody_among_workers()
     heard = []
 
     async def note(message):
@@ -146,12 +159,12 @@ async def test_a_worker_hears_nothing_of_what_comes_to_another_servers_inbox(que
         own = await victim.client.subscribe(f"{inbox_prefix(UID)}.>")
         await spy.client.flush()
         await victim.client.flush()
-        await operator.publish_core(f"{inbox_prefix(UID)}.reply", b"audio")
+        await answering.publish_core(f"{inbox_prefix(UID)}.reply", b"audio")
         assert (await own.next_msg(timeout=5)).data == b"audio"
         await spy.client.flush()
         assert heard == []
     finally:
-        for client in (spy, victim, operator):
+        for client in (spy, victim, answering):
             await client.close()
 
 
@@ -181,6 +194,80 @@ async def test_a_worker_reads_what_its_own_queues_workers_wrote_and_nothing_by_a
             assert (await operator.client.request(question, timeout=5)).data == other.encode()
             with pytest.raises(nats.errors.TimeoutError):
                 await worker.client.request(question, timeout=REFUSED_S)
+    finally:
+        await worker.close()
+        await operator.close()
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        names.state_subject("client", "victim"),
+        names.record_subject("client", "victim"),
+        names.window_result_subject(OTHER, "client", "victim", 0),
+        "$KV.clients.hash",
+    ],
+)
+async def test_an_answer_goes_nowhere_that_its_asker_may_not_publish_to(queue, forbidden):
+    worker, operator = await queue.as_worker(UID, OWN), await queue.as_process("operator")
+    own = names.window_result_subject(OWN, "client", "relay", 0)
+    try:
+        await worker.publish(own, b"chosen")
+        await worker.client.publish(f"$JS.API.DIRECT.GET.{names.JOURNAL_STREAM}.{own}", reply=forbidden)
+        await worker.client.publish(own, b"chosen", reply=forbidden)
+        assert (await worker.get_last(names.JOURNAL_STREAM, own)).data == b"chosen"  # both were heard by now
+        stream = "KV_clients" if forbidden.startswith("$KV") else names.JOURNAL_STREAM
+        assert await operator.get_last(stream, forbidden) is None
+    finally:
+        await worker.close()
+        await operator.close()
+
+
+async def test_whatever_a_worker_may_do_its_account_reaches_no_more_of_the_queue_than_workers_need(queue):
+    anybody, operator = await queue.as_anybody_among_workers(), await queue.as_process("operator")
+    record, audio = names.record_subject("client", "far"), names.audio_subject("client", "far")
+    try:
+        for subject in (record, audio):
+            await operator.publish(subject, b"far")
+            with pytest.raises(QueueUnavailable):
+                await anybody.publish(subject, b"near", timeout_s=REFUSED_S)
+            with pytest.raises(QueueUnavailable):
+                await anybody.get_last(names.JOURNAL_STREAM, subject)
+            assert (await operator.get_last(names.JOURNAL_STREAM, subject)).data == b"far"
+        answer = await anybody.api(f"STREAM.INFO.{names.JOURNAL_STREAM}")
+        assert answer["error"]["description"] == "JetStream not enabled for account"
+    finally:
+        await anybody.close()
+        await operator.close()
+
+
+async def test_a_worker_is_told_to_stop_what_it_holds(queue):
+    worker, gateway = await queue.as_worker(UID, OWN), await queue.as_process("gateway")
+    heard = await worker.client.subscribe(names.CANCEL_SUBJECTS)
+    try:
+        async with asyncio.timeout(20):
+            while not heard.pending_msgs:  # until the subscription stands
+                await gateway.publish_core(names.cancel_subject("job"))
+                await asyncio.sleep(0.05)
+        assert (await heard.next_msg()).subject == names.cancel_subject("job")
+    finally:
+        await worker.close()
+        await gateway.close()
+
+
+async def test_a_worker_makes_no_consumer_by_an_answer(queue):
+    worker, operator = await queue.as_worker(UID, OWN), await queue.as_process("operator")
+    own = names.window_result_subject(OWN, "client", "relay", 1)
+    spy = {"deliver_subject": f"{inbox_prefix(UID)}.spy", "ack_policy": "none"}
+    asked = {"stream_name": names.JOURNAL_STREAM, "config": spy, "action": "create"}
+    try:
+        await worker.publish(own, json.dumps(asked).encode())
+        for answer in (f"CONSUMER.CREATE.{names.JOURNAL_STREAM}", f"STREAM.DELETE.{names.HOOKS_STREAM}"):
+            question = f"$JS.API.DIRECT.GET.{names.JOURNAL_STREAM}.{own}"
+            await worker.client.publish(question, reply=f"$JS.API.{answer}")
+        assert await worker.get_last(names.JOURNAL_STREAM, own)
+        assert (await operator.api(f"CONSUMER.LIST.{names.JOURNAL_STREAM}"))["total"] == 0
+        assert "config" in await operator.api(f"STREAM.INFO.{names.HOOKS_STREAM}")
     finally:
         await worker.close()
         await operator.close()
@@ -321,12 +408,12 @@ async def test_keys_that_are_there_are_left_as_they_are(raced):
 
 def held_by_an_older_version(process: str, permissions: dict[str, object]) -> dict[str, str]:
     keys = nats_keys.new_keys(secrets.token_bytes, 1)
-    signing = nats_jwt.key_from_seed(keys["account-signing.seed"])
+    signing = nats_jwt.key_from_seed(keys["processes-signing.seed"])
     user = nats_jwt.key_from_seed(nats_jwt.parts_of(keys[f"{process}.creds"])[1])
     jwt = nats_jwt.user_jwt(
         signing,
         nats_jwt.public(user),
-        account=keys["account.pub"],
+        account=keys["processes.pub"],
         name=process,
         permissions=permissions,
         issued_at=1,
@@ -355,6 +442,13 @@ async def test_an_upgrade_changes_nothing_of_a_secret_but_such_credentials():
     assert {key for key in after if after[key] != before[key]} == {"planner.creds"}
     cluster.merges = False
     assert await nats_keys.renew(cluster, "speech", "keys", 3) == []
+
+
+def test_keys_of_a_version_in_which_workers_had_no_account_are_told_of():
+    held = nats_keys.new_keys(secrets.token_bytes, 1)
+    del held["processes.pub"]
+    with pytest.raises(nats_keys.KeysTooOld, match="Delete this Secret"):
+        nats_keys.renewed_credentials(held, 2)
 
 
 async def test_a_worker_tells_what_its_own_queues_servers_do_and_the_gateway_hears_it(queue):

@@ -50,16 +50,37 @@ def operator_jwt(operator: Any, *, system_account: str, issued_at: int) -> str:
 
 
 def account_jwt(
-    operator: Any, account: str, *, name: str, signing_keys: Sequence[str], stores: bool, issued_at: int
+    operator: Any,
+    account: str,
+    *,
+    name: str,
+    signing_keys: Sequence[str] = (),
+    shared: Mapping[str, Any] | None = None,
+    stores: bool = False,
+    issued_at: int,
 ) -> str:
-    """stores: whether it may use JetStream, as much as the server has."""
+    """shared: its `exports` or `imports`. stores: whether it may use JetStream, as much as the server has."""
     unlimited = ("subs", "data", "payload", "imports", "exports", "conn", "leaf")
     limits: dict[str, Any] = dict.fromkeys(unlimited, _UNLIMITED) | {"wildcards": True}
     if stores:
         limits |= dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), _UNLIMITED)
-    return _signed(
-        operator, account, name, {"type": "account", "limits": limits, "signing_keys": list(signing_keys)}, issued_at
-    )
+    rights = {"type": "account", "limits": limits, "signing_keys": list(signing_keys), **(shared or {})}
+    return _signed(operator, account, name, rights, issued_at)
+
+
+def exports(services: Sequence[str], streams: Sequence[str]) -> dict[str, Any]:
+    """services: subjects that others may publish to. streams: that they may hear."""
+    return {"exports": _subjects(services, "service") + _subjects(streams, "stream")}
+
+
+def imports(account: str, services: Sequence[str], streams: Sequence[str]) -> dict[str, Any]:
+    """What `account` exports."""
+    found = _subjects(services, "service") + _subjects(streams, "stream")
+    return {"imports": [each | {"account": account} for each in found]}
+
+
+def _subjects(subjects: Sequence[str], kind: Literal["service", "stream"]) -> list[dict[str, Any]]:
+    return [{"name": subject, "subject": subject, "type": kind} for subject in subjects]
 
 
 def user_jwt(

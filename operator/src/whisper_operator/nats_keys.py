@@ -18,8 +18,9 @@ from typing import Any
 
 import structlog
 
+from whisper_contracts import names
 from whisper_dispatcher import logs
-from whisper_dispatcher.jetstream.permissions import Role, permissions
+from whisper_dispatcher.jetstream.permissions import ANY_QUEUE, Role, permissions
 from whisper_operator import nats_jwt
 from whisper_operator.access import NoAccess, find_access
 from whisper_operator.cluster import ApiError, Cluster, Unreachable, connect
@@ -32,30 +33,48 @@ PROCESSES: dict[str, Role] = {"operator": "admin", "gateway": "gateway", "planne
 """Each with credentials of its own, and what it may do."""
 
 
+class KeysTooOld(Exception):
+    pass
+
+
 def new_keys(random: Callable[[int], bytes], issued_at: int) -> dict[str, str]:
-    """Contents of the Secret, by key."""
-    operator, speech, signing, system = (
-        nats_jwt.key_of(kind, random(nats_jwt.SEED_BYTES)) for kind in ("operator", "account", "account", "account")
+    """Contents of the Secret, by key.
+
+    Workers have an account of their own. In one account NATS would publish an answer wherever a request's reply subject
+    says, whether the asker may or not: a worker could have what it wrote read back to it as any message at all.
+    """
+    operator = nats_jwt.key_of("operator", random(nats_jwt.SEED_BYTES))
+    speech, signing, workers, workers_signing, system = (
+        nats_jwt.key_of("account", random(nats_jwt.SEED_BYTES)) for _ in range(5)
     )
-    account, system_account = nats_jwt.public(speech), nats_jwt.public(system)
+    account, workers_account, system_account = (nats_jwt.public(each) for each in (speech, workers, system))
     accounts = {
         account: nats_jwt.account_jwt(
             operator,
             account,
             name="SPEECH",
             signing_keys=[nats_jwt.public(signing)],
+            shared=nats_jwt.exports(ANY_QUEUE, (names.CANCEL_SUBJECTS,)),
             stores=True,
             issued_at=issued_at,
         ),
-        system_account: nats_jwt.account_jwt(
-            operator, system_account, name="SYSTEM", signing_keys=[], stores=False, issued_at=issued_at
+        workers_account: nats_jwt.account_jwt(
+            operator,
+            workers_account,
+            name="WORKERS",
+            signing_keys=[nats_jwt.public(workers_signing)],
+            shared=nats_jwt.imports(account, ANY_QUEUE, (names.CANCEL_SUBJECTS,)),
+            issued_at=issued_at,
         ),
+        system_account: nats_jwt.account_jwt(operator, system_account, name="SYSTEM", issued_at=issued_at),
     }
     trusted = nats_jwt.operator_jwt(operator, system_account=system_account, issued_at=issued_at)
     found = {
         "auth.conf": _server_config(trusted, system_account, accounts),
-        "account.pub": account,
-        "account-signing.seed": nats_jwt.seed(signing),
+        "processes.pub": account,
+        "processes-signing.seed": nats_jwt.seed(signing),
+        "account.pub": workers_account,
+        "account-signing.seed": nats_jwt.seed(workers_signing),
         "operator.seed": nats_jwt.seed(operator),
         # nats-server reads variables as its own language: a letter first, or it might be a number.
         "routes.password": "r" + random(24).hex(),
@@ -68,14 +87,19 @@ def new_keys(random: Callable[[int], bytes], issued_at: int) -> dict[str, str]:
 
 def renewed_credentials(held: Mapping[str, str], issued_at: int) -> dict[str, str]:
     """Of those processes that may do something else now than what theirs say. held: contents of the Secret, by key."""
-    signing = nats_jwt.key_from_seed(held["account-signing.seed"])
+    if "processes.pub" not in held:
+        raise KeysTooOld(
+            "the workers have no account of their own in them. Delete this Secret and upgrade once more: all logins are "
+            "made anew, and the queue keeps what it holds"
+        )
+    signing = nats_jwt.key_from_seed(held["processes-signing.seed"])
     renewed = {}
     for process, role in PROCESSES.items():
         name = f"{process}.creds"
         jwt, seed = nats_jwt.parts_of(held[name])
         if nats_jwt.rights_of(jwt) != _permissions(process, role):
             user = nats_jwt.key_from_seed(seed)
-            renewed[name] = _credentials(process, user, signing, held["account.pub"], issued_at)
+            renewed[name] = _credentials(process, user, signing, held["processes.pub"], issued_at)
     return renewed
 
 
@@ -162,6 +186,8 @@ def main() -> None:
         sys.exit("Give a namespace and the name of a Secret.")
     try:
         asyncio.run(_run(namespace, name))
+    except KeysTooOld as error:
+        sys.exit(f"The keys in Secret {namespace}/{name} are too old: {error}.")
     except (NoAccess, ApiError, Unreachable) as error:
         sys.exit(f"The queue's keys could not be made: {error}")
 

@@ -117,3 +117,7 @@ def writing(queue: str) -> tuple[str, ...]:
     written = {kind: names.queue_written_filter(queue, kind) for kind in names.WORKER_KINDS}
     read = (written["window"], written["attempt"])
     return (*written.values(), *(f"$JS.API.DIRECT.GET.{names.JOURNAL_STREAM}.{subject}" for subject in read))
+
+
+ANY_QUEUE = (names.WORKER_SUBJECTS, *pulling(names.WINDOWS_STREAM, "*"), *writing("*"))
+"""What the workers of all queues publish."""

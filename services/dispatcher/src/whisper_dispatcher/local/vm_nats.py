@@ -9,8 +9,7 @@ import json
 import re
 import sys
 
-from whisper_contracts import names
-from whisper_dispatcher.jetstream.permissions import Role, permissions, pulling, writing
+from whisper_dispatcher.jetstream.permissions import ANY_QUEUE, Role, permissions
 from whisper_dispatcher.local.nats_server import MEMORY_STORE_BYTES
 
 _HEAD = """\
@@ -18,8 +17,6 @@ _HEAD = """\
 include ./passwords.conf
 """
 _ROLES: tuple[Role, ...] = ("gateway", "planner", "worker", "bot", "admin")
-_ANY_QUEUE = (names.WORKER_SUBJECTS, *pulling(names.WINDOWS_STREAM, "*"), *writing("*"))
-"""The one machine's workers may pull whichever model it serves."""
 
 
 def config() -> str:
@@ -38,7 +35,8 @@ def config() -> str:
 def _user(role: Role) -> dict[str, object]:
     allowed = permissions(role, ())
     if role == "worker":
-        allowed["publish"]["allow"] += _ANY_QUEUE
+        # The one machine's workers may pull whichever model it serves.
+        allowed["publish"]["allow"] += ANY_QUEUE
     return {"user": role, "password": f"${role}_password", "permissions": allowed}
 
 
