@@ -89,8 +89,8 @@ def renewed_credentials(held: Mapping[str, str], issued_at: int) -> dict[str, st
     """Of those processes that may do something else now than what theirs say. held: contents of the Secret, by key."""
     if "processes.pub" not in held:
         raise KeysTooOld(
-            "the workers have no account of their own in them. Delete this Secret and upgrade once more: all logins are "
-            "made anew, and the queue keeps what it holds"
+            "the workers have no account of their own in them. Delete this Secret, upgrade once more and restart NATS: "
+            "all logins are made anew, and the queue keeps what it holds"
         )
     signing = nats_jwt.key_from_seed(held["processes-signing.seed"])
     renewed = {}
