@@ -30,7 +30,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 FOLDER = Path(__file__).parent
-LANGUAGE = "en"
+VOICES = {"en": "en-us", "ru": "ru"}
 MADE_BY = "python models/samples/make_samples.py"
 FRAMES_PER_SECOND = 5
 WORDS_PER_MINUTE = 150
@@ -83,6 +83,7 @@ class Sample:
     """0 = as the codec likes."""
     picture: bool = False
     pauses_s: tuple[float, float] = (0.4, 0.6)
+    language: str = "en"
 
 
 def samples() -> Iterator[Sample]:
@@ -105,6 +106,11 @@ def samples() -> Iterator[Sample]:
         "call.amr", ("hello this is oscar", "the time is two five"), "libopencore_amrnb", 8_000, bit_rate=12_200
     )
     yield Sample("note.flac", ("the time is seven nine", "good night"), "flac")
+    # Another language, as a voice note and as an ordinary file.
+    note = ("доброе утро", "это тест", "открой дверь пожалуйста")
+    yield Sample("voice-note-ru.ogg", note, "libopus", 48_000, bit_rate=24_000, language="ru")
+    message = ("привет мир", "включи свет пожалуйста", "один два три четыре пять", "спасибо")
+    yield Sample("message-ru.mp3", message, "libmp3lame", 44_100, bit_rate=64_000, language="ru")
     # A film with a sound track, and one without.
     yield Sample("video.mp4", ("stop the music", "go left please"), "aac", 44_100, bit_rate=48_000, picture=True)
     yield Sample("silent-video.mp4", (), "aac", picture=True)
@@ -132,12 +138,12 @@ def filled(sentence: str, chance: random.Random) -> str:
     return " ".join(choices[word[1:-1]].pop() if word[0] == "{" else word for word in sentence.split())
 
 
-def speak(sentence: str) -> tuple[Sound, int]:
+def speak(sentence: str, language: str) -> tuple[Sound, int]:
     """The sentence without the silence around it, and its sample rate."""
     program = shutil.which("espeak-ng")
     if program is None:
         raise SystemExit("espeak-ng is not installed. Install its package and run this again.")
-    command = [program, "-v", "en-us", "-s", str(WORDS_PER_MINUTE), "--stdout", f"{sentence}."]
+    command = [program, "-v", VOICES[language], "-s", str(WORDS_PER_MINUTE), "--stdout", f"{sentence}."]
     with wave.open(io.BytesIO(subprocess.run(command, check=True, capture_output=True).stdout)) as file:
         rate_hz = file.getframerate()
         sound = np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
@@ -149,7 +155,7 @@ def spoken(sample: Sample) -> tuple[Sound, int]:
     chance = random.Random(sample.file)  # noqa: S311 - the same pauses at every run
     parts: list[Sound] = []
     for sentence in sample.sentences:
-        sound, rate_hz = speak(sentence)
+        sound, rate_hz = speak(sentence, sample.language)
         pause_s = round(chance.uniform(*sample.pauses_s), 2) if parts else 0.1
         parts += [np.zeros(int(pause_s * rate_hz), np.int16), sound]
     return np.concatenate([*parts, np.zeros(int(0.2 * rate_hz), np.int16)]), rate_hz
@@ -217,7 +223,13 @@ def main(wanted: list[str]) -> None:
                 write(sample)
             text = " ".join(sample.sentences)
             table.writerow(
-                (sample.file, seconds(FOLDER / sample.file), text, LANGUAGE if text else "", f"{MADE_BY} {sample.file}")
+                (
+                    sample.file,
+                    seconds(FOLDER / sample.file),
+                    text,
+                    sample.language if text else "",
+                    f"{MADE_BY} {sample.file}",
+                )
             )
 
 
