@@ -11,7 +11,7 @@ import yaml
 from whisper_contracts import names
 from whisper_dispatcher.gateway.settings import GatewaySettings
 from whisper_dispatcher.planner.settings import PlannerSettings
-from whisper_models.catalogue import DEMO_MODEL, catalogue
+from whisper_models.catalogue import BUNDLED, catalogue
 from whisper_operator.crd.whisper_server import WhisperServerSpec
 from whisper_operator.nats_keys import PROCESSES, new_keys
 from whisper_operator.settings import WORKER_IMAGES, OperatorSettings
@@ -184,4 +184,4 @@ def unknown(value, schema):
 
 def test_models_of_the_catalogue_can_be_fetched_by_their_names():
     wanted = {entry["spec"]["model"]["name"] for entry in SERVERS.values()}
-    assert wanted <= {*catalogue(), DEMO_MODEL}
+    assert wanted <= {*catalogue(), *BUNDLED}

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from whisper_models.bundled import NotBundled, demo_model_path
-from whisper_models.catalogue import DEMO, UnknownModel, catalogue, find, known_file, model_url
+from whisper_models.catalogue import BUNDLED, CatalogueModel, UnknownModel, catalogue, find, known_file, model_url
 from whisper_models.checksums import has_known_checksum
 
 
@@ -47,11 +47,16 @@ def test_the_address_is_pinned_to_a_revision_unless_a_mirror_is_named(monkeypatc
     assert model_url(model, "http://other.test") == "http://other.test/ggml-tiny.bin"
 
 
-def test_the_bundled_model_is_the_one_that_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("model", BUNDLED.values(), ids=lambda model: model.name)
+def test_a_bundled_model_is_the_one_that_is_pinned(model: CatalogueModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WHISPER_DEMO_MODEL", raising=False)
-    path = demo_model_path()
-    assert path.stat().st_size == DEMO.size_bytes
-    assert has_known_checksum(path, DEMO)
+    path = demo_model_path(model)
+    assert path.stat().st_size == model.size_bytes
+    assert has_known_checksum(path, model)
+
+
+def test_the_bundled_models_together_stay_small_enough_for_a_repository() -> None:
+    assert sum(demo_model_path(model).stat().st_size for model in BUNDLED.values()) <= 12_000_000
 
 
 def test_a_missing_bundled_model_says_which_variable_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from whisper_models.bundled import demo_model_path
-from whisper_models.catalogue import UnknownModel
+from whisper_models.catalogue import BUNDLED, CatalogueModel, UnknownModel
 from whisper_models.cli import app
 from whisper_models.ensure import ensure_model
 from whisper_models.fetch_log import progress_lines
@@ -23,8 +23,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache
 
 
-async def test_the_demo_model_needs_no_download() -> None:
-    assert await ensure_model("demo.en") == demo_model_path()
+@pytest.mark.parametrize("model", BUNDLED.values(), ids=lambda model: model.name)
+async def test_a_demo_model_needs_no_download(model: CatalogueModel) -> None:
+    assert await ensure_model(model.name) == demo_model_path(model)
 
 
 async def test_a_path_is_checked_and_used_as_it_is(model_file: Path) -> None:
@@ -40,11 +41,11 @@ async def test_a_mistyped_path_is_a_missing_file_and_a_mistyped_name_an_unknown_
         await ensure_model("bse.en")
 
 
-def test_the_list_shows_the_bundled_model_and_what_is_in_the_cache(own_cache: Path) -> None:
+def test_the_list_shows_the_bundled_models_and_what_is_in_the_cache(own_cache: Path) -> None:
     (own_cache / "models").mkdir(parents=True)
     (own_cache / "models" / "ggml-tiny.bin").touch()
     lines = {line.split()[0]: line.split()[1:] for line in CliRunner().invoke(app, ["list"]).stdout.splitlines()}
-    assert lines["demo.en"][-1] == "bundled"
+    assert lines["demo.en"][-1] == lines["demo"][-1] == "bundled"
     assert lines["tiny"][-1] == "yes"
     assert lines["base"][-1] == "MB"
 

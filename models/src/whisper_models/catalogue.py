@@ -40,7 +40,15 @@ DEMO = CatalogueModel(
     sha1=None,
     sha256="0814e50a60ae265d96f3746c188c6840ec6bb2131cd715d2c353e21123072633",
 )
-"""Comes with the checkout and is never downloaded, so `catalogue()` does not list it."""
+DEMO_MULTILINGUAL = CatalogueModel(
+    name="demo",
+    file="ggml-demo-q5_0.bin",
+    size_bytes=4_668_677,
+    sha1=None,
+    sha256="da9443b2be415fa100763336b16a00b5f1b23806c9a7408daee2fc7ca6a6022c",
+)
+BUNDLED = {model.name: model for model in (DEMO, DEMO_MULTILINGUAL)}
+"""Come with the checkout and are never downloaded, so `catalogue()` does not list them."""
 
 
 def _parse_row(row: str) -> CatalogueModel:
@@ -60,14 +68,14 @@ def find(name: str) -> CatalogueModel:
     models = catalogue()
     if name in models:
         return models[name]
-    close = difflib.get_close_matches(name, [*models, DEMO_MODEL], n=3)
+    close = difflib.get_close_matches(name, [*BUNDLED, *models], n=3)
     hint = f"Did you mean {' or '.join(close)}?" if close else "`whisper-models list` shows all names."
     raise UnknownModel(f"There is no model named {name!r} in the catalogue. {hint}")
 
 
 def known_file(file_name: str) -> CatalogueModel | None:
     """What the catalogue or the bundle says about a file of this name."""
-    return next((model for model in (DEMO, *catalogue().values()) if model.file == file_name), None)
+    return next((model for model in (*BUNDLED.values(), *catalogue().values()) if model.file == file_name), None)
 
 
 def model_url(model: CatalogueModel, mirror: str | None = None) -> str:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from whisper_models.bundled import NotBundled
 from whisper_models.cache import models_folder
-from whisper_models.catalogue import DEMO, CatalogueModel, UnknownModel, catalogue
+from whisper_models.catalogue import BUNDLED, CatalogueModel, UnknownModel, catalogue
 from whisper_models.download import DownloadFailed, Sign, download_model
 from whisper_models.ensure import ensure_model
 from whisper_models.fetch_log import failure_line, progress_lines
@@ -34,7 +34,8 @@ _SENTENCES = (UnknownModel, NotBundled, DownloadFailed, InvalidModelFile)
 def list_models() -> None:
     """Show every model of the catalogue and whether it is in the cache."""
     table = Table("model", "size", "here", box=None)
-    table.add_row(DEMO.name, _size(DEMO.size_bytes), "bundled")
+    for model in BUNDLED.values():
+        table.add_row(model.name, _size(model.size_bytes), "bundled")
     for model in catalogue().values():
         is_here = (models_folder() / model.file).is_file()
         table.add_row(model.name, _size(model.size_bytes), "yes" if is_here else "")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from whisper_models.bundled import copy_demo_model, demo_model_path
 from whisper_models.cache import models_folder
-from whisper_models.catalogue import DEMO_MODEL, find
+from whisper_models.catalogue import BUNDLED, find
 from whisper_models.download import Progress, download_model
 from whisper_models.ggml import check_model_file
 
@@ -18,14 +18,14 @@ async def ensure_model(
     mirror: str | None = None,
     on_progress: Progress | None = None,
 ) -> Path:
-    """The bundled demo model, a catalogue model (downloaded into the cache when missing), or a file that exists.
+    """A bundled demo model, a catalogue model (downloaded into the cache when missing), or a file that exists.
 
     Raises UnknownModel, NotBundled, DownloadFailed or InvalidModelFile, each with a sentence for the user.
     """
-    if name_or_path == DEMO_MODEL:
-        path = copy_demo_model(folder) if folder else demo_model_path()
-    elif is_path(name_or_path):
+    if is_path(name_or_path):
         path = Path(name_or_path)
+    elif bundled := BUNDLED.get(str(name_or_path)):
+        path = copy_demo_model(bundled, folder) if folder else demo_model_path(bundled)
     else:
         return await download_model(
             find(str(name_or_path)), folder or models_folder(), mirror=mirror, on_progress=on_progress

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from whisper_models.catalogue import DEMO, catalogue
+from whisper_models.catalogue import BUNDLED, catalogue
 from whisper_operator.crd.fields import SecretKeyRef
 from whisper_operator.crd.model_source import DownloadSource, HttpSource, HuggingFaceSource, S3Source
 from whisper_operator.naming import short_hash
@@ -50,7 +50,7 @@ def downloaded_file(source: DownloadSource) -> ModelFile:
     if source.s3:
         return _from_s3(source.s3)
     assert source.name is not None  # the CRD's rule: exactly one source
-    known = DEMO if source.name == DEMO.name else catalogue().get(source.name)
+    known = BUNDLED.get(source.name) or catalogue().get(source.name)
     mirror = ("--mirror", source.mirror) if source.mirror else ()
     return ModelFile(
         path=known.file if known else f"ggml-{source.name}.bin",
@@ -102,7 +102,7 @@ def claim_size(source: DownloadSource) -> str:
 
 
 def _likely_size_bytes(source: DownloadSource) -> int:
-    sizes = {model.name: model.size_bytes for model in (DEMO, *catalogue().values()) if model.size_bytes}
+    sizes = {model.name: model.size_bytes for model in (*BUNDLED.values(), *catalogue().values()) if model.size_bytes}
     if source.name is None:
         return max(sizes.values())
     # A quantised or language-bound model is never larger than its family's whole one.

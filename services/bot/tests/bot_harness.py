@@ -53,8 +53,10 @@ class Fleet:
         environment: Mapping[str, str] | None = None,
         *,
         with_bot: bool = True,
+        model: str = "demo.en",
     ) -> None:
         self.telegram = telegram
+        self._model = model
         self._with_bot = with_bot
         self.data = folder / "data"
         self._ready_file = folder / "ready.json"
@@ -71,7 +73,8 @@ class Fleet:
 
     def start(self) -> None:
         self._ready_file.unlink(missing_ok=True)
-        arguments = [*PROGRAM, "up", "--port", "0", "--data", str(self.data), *(["--bot"] if self._with_bot else [])]
+        arguments = [*PROGRAM, "up", "--port", "0", "--data", str(self.data), "--model", self._model]
+        arguments += ["--bot"] if self._with_bot else []
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
                 [*arguments, "--ready-file", str(self._ready_file)],

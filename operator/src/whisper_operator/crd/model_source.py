@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from whisper_models.catalogue import DEMO_MODEL, catalogue
+from whisper_models.catalogue import BUNDLED, catalogue
 from whisper_operator.crd.fields import (
     ObjectName,
     SecretKeyRef,
@@ -23,7 +23,7 @@ ModelFile = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_l
 
 def _known_names(schema: dict[str, Any]) -> None:
     """An unknown name is refused at apply; an operator that is older than the object still reads it."""
-    schema["enum"] = [DEMO_MODEL, *catalogue()]
+    schema["enum"] = [*BUNDLED, *catalogue()]
 
 
 CatalogueName = Annotated[str, Field(json_schema_extra=_known_names)]
