@@ -2,8 +2,20 @@ import asyncio
 
 import pytest
 from gateway_harness import NatsServer, prepare
+from strict_cluster import StrictCluster
+from whisper_client_objects import client_body
+from whisper_server_objects import body
 
 from whisper_dispatcher.jetstream.connection import connected
+
+
+@pytest.fixture
+def cluster():
+    """With one WhisperServer and one WhisperClient, unless a file has a cluster of its own."""
+    made = StrictCluster()
+    made.hold(body())
+    made.hold(client_body())
+    return made
 
 
 @pytest.fixture

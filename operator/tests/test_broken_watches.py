@@ -2,9 +2,7 @@
 
 import asyncio
 
-import pytest
-from strict_cluster import StrictCluster
-from test_leading import LIMIT_S, is_served, replicas, until
+from operator_replicas import LIMIT_S, is_served, replicas, until
 from whisper_client_objects import client_body
 from whisper_server_objects import body
 
@@ -12,14 +10,6 @@ from whisper_dispatcher.jobs.clients import list_clients
 
 SERVER, CLIENT = ("WhisperServer", "speech", "demo"), ("WhisperClient", "speech", "app")
 CHILD_KINDS = ("Deployment", "Job", "NetworkPolicy", "PersistentVolumeClaim", "Secret", "Service")
-
-
-@pytest.fixture
-def cluster():
-    made = StrictCluster()
-    made.hold(body())
-    made.hold(client_body())
-    return made
 
 
 def collect(cluster, name):
