@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from fake_chats import Shown
@@ -131,6 +133,22 @@ class Fleet:
 
     def final_replies(self, chat: int, message_id: int) -> list[Shown]:
         return [shown for shown in self.telegram.replies_to(chat, message_id) if not is_status(shown)]
+
+
+@contextmanager
+def started_fleet(
+    folder: Path, whisper_server: Path, environment: Mapping[str, str] | None = None, **options: Any
+) -> Iterator[Fleet]:
+    """Ready inside, gone outside, with Telegram's stand-in."""
+    telegram = FakeTelegram(TOKEN)
+    telegram.start_in_thread()
+    fleet = Fleet(folder, telegram, whisper_server, environment, **options)
+    try:
+        fleet.start()
+        yield fleet
+    finally:
+        fleet.kill()
+        telegram.stop_in_thread()
 
 
 class Bots:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bot_harness import TOKEN, Bots, Fleet
+from bot_harness import Bots, Fleet, started_fleet
 from chaos_bot import stub_whisper_server
-from fake_telegram import FakeTelegram
+from gateway_harness import NatsServer, prepare
 from rich.console import Console
 
 from whisper_dispatcher.local.tools import ensure_whisper_server
@@ -30,15 +31,20 @@ def spoken_note() -> bytes:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A real pipeline without a bot, in front of a stand-in for whisper-server."""
     folder = tmp_path_factory.mktemp("fleet")
-    telegram = FakeTelegram(TOKEN)
-    telegram.start_in_thread()
-    fleet = Fleet(folder, telegram, stub_whisper_server(folder), with_bot=False)
-    fleet.start()
-    try:
+    with started_fleet(folder, stub_whisper_server(folder), with_bot=False) as fleet:
         yield fleet
+
+
+@pytest.fixture(scope="module")
+def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a nats-server with the gateway's streams."""
+    nats = NatsServer(tmp_path_factory.mktemp("nats"))
+    nats.start()
+    try:
+        asyncio.run(prepare(nats.url))
+        yield nats.url
     finally:
-        fleet.kill()
-        telegram.stop_in_thread()
+        nats.kill()
 
 
 @pytest.fixture(scope="module")

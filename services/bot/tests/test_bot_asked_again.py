@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from gateway_harness import MODEL, NatsServer, prepare
+from gateway_harness import MODEL
 from updates_harness import BotStage, bot_stage
 
 from whisper_contracts import names
@@ -19,19 +19,13 @@ GROUP = -70
 
 
 @pytest.fixture
-async def bot(tmp_path: Any) -> AsyncIterator[BotStage]:
-    nats = NatsServer(tmp_path)
-    nats.start()
-    try:
-        await prepare(nats.url)
-        async with connected(nats.url, name="test") as jetstream:
-            model = ModelRecord(name=MODEL, languages=("en", "de"), default=True)
-            await buckets.put(jetstream, names.MODELS_BUCKET, names.token(MODEL), model.encode())
-        async with bot_stage(nats.url) as bot:
-            bot.telegram.admins.add((GROUP, 8))
-            yield bot
-    finally:
-        nats.kill()
+async def bot(nats_url: str) -> AsyncIterator[BotStage]:
+    async with connected(nats_url, name="test") as jetstream:
+        model = ModelRecord(name=MODEL, languages=("en", "de"), default=True)
+        await buckets.put(jetstream, names.MODELS_BUCKET, names.token(MODEL), model.encode())
+    async with bot_stage(nats_url) as bot:
+        bot.telegram.admins.add((GROUP, 8))
+        yield bot
 
 
 async def asked(bot: BotStage, recording: int, voice: dict[str, Any]) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from gateway_harness import NatsServer, prepare, until
+from gateway_harness import until
 from updates_harness import BotStage, bot_stage
 
 from whisper_bot.gateway_client import GatewayAway
@@ -16,17 +16,6 @@ from whisper_bot.store import Kept
 
 CHAT = 60
 SENTENCES = "This is one of very many sentences. " * 250
-
-
-@pytest.fixture(scope="module")
-def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    nats = NatsServer(tmp_path_factory.mktemp("nats"))
-    nats.start()
-    try:
-        asyncio.run(prepare(nats.url))
-        yield nats.url
-    finally:
-        nats.kill()
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bot_harness import TOKEN, Fleet
-from fake_telegram import FakeTelegram
+from bot_harness import Fleet, started_fleet
 
 from whisper_models.bundled import sample_path
 
@@ -20,16 +19,10 @@ pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, whisper_server_program: Path) -> Iterator[Fleet]:
-    telegram = FakeTelegram(TOKEN)
-    telegram.start_in_thread()
     environment = {"WHISPERFLEET_BOT_ALLOWED": "1,2,3"}
-    fleet = Fleet(tmp_path_factory.mktemp("fleet"), telegram, whisper_server_program, environment, model="demo")
-    fleet.start()
-    try:
+    folder = tmp_path_factory.mktemp("fleet")
+    with started_fleet(folder, whisper_server_program, environment, model="demo") as fleet:
         yield fleet
-    finally:
-        fleet.kill()
-        telegram.stop_in_thread()
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bot_harness import TOKEN, Fleet, until
-from fake_telegram import FakeTelegram
+from bot_harness import TOKEN, Fleet, started_fleet, until
 
 from whisper_models.bundled import sample_path
 
@@ -22,20 +21,13 @@ pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, whisper_server_program: Path) -> Iterator[Fleet]:
-    telegram = FakeTelegram(TOKEN)
-    telegram.start_in_thread()
     environment = {
         "WHISPERFLEET_BOT_ALLOWED": ",".join(map(str, [*ALLOWED, GROUP])),
         "WHISPERFLEET_BOT_MINUTES_PER_DAY": "30",
         "WHISPERFLEET_BOT_JOBS_IN_FLIGHT": "20",
     }
-    fleet = Fleet(tmp_path_factory.mktemp("fleet"), telegram, whisper_server_program, environment)
-    fleet.start()
-    try:
+    with started_fleet(tmp_path_factory.mktemp("fleet"), whisper_server_program, environment) as fleet:
         yield fleet
-    finally:
-        fleet.kill()
-        telegram.stop_in_thread()
 
 
 def jobs(fleet: Fleet) -> int:

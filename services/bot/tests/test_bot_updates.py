@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from gateway_harness import NatsServer, prepare
 from updates_harness import BotStage, bot_stage
 
 from whisper_bot.bot import hand_back_s
@@ -15,15 +13,9 @@ GROUP = -50
 
 
 @pytest.fixture
-async def bot(tmp_path: Any) -> AsyncIterator[BotStage]:
-    nats = NatsServer(tmp_path)
-    nats.start()
-    try:
-        await prepare(nats.url)
-        async with bot_stage(nats.url) as bot:
-            yield bot
-    finally:
-        nats.kill()
+async def bot(nats_url: str) -> AsyncIterator[BotStage]:
+    async with bot_stage(nats_url) as bot:
+        yield bot
 
 
 async def test_a_command_of_a_group_that_threw_the_bot_out_is_let_go(bot: BotStage) -> None:
