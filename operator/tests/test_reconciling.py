@@ -3,49 +3,14 @@
 import asyncio
 
 import pytest
+from single_operator import Operator, finish_download
 from strict_cluster import StrictCluster
-from whisper_server_objects import body, complete_job, server, settings
+from whisper_server_objects import body
 
-from whisper_operator.child_store import ChildStore
 from whisper_operator.cluster import ApiError
-from whisper_operator.events import Recorder
-from whisper_operator.reconcile import Reconciler
 from whisper_operator.working import NotAsWanted
 
-KEY = ("speech", "demo")
 CHILDREN = ("Deployment", "Job", "NetworkPolicy", "PersistentVolumeClaim", "Secret", "Service")
-
-
-class Operator:
-    """One run of it: what it knows is what the cluster tells it."""
-
-    def __init__(self, cluster, **given):
-        self.cluster = cluster
-        self.store = ChildStore()
-        self.again = []
-        self.reconciler = Reconciler(
-            cluster, settings(**given), self.store, Recorder(cluster), take=self.store.put, again=self.again.append
-        )
-        self.look()
-
-    def look(self):
-        """Lists everything, as informers do."""
-        self.store.__init__()
-        for live in self.cluster.objects.values():
-            if live["kind"] == "WhisperServer":
-                self.reconciler.see(live)
-            else:
-                self.store.put(live)
-
-    async def reconcile(self, key=KEY):
-        """Returns what was written."""
-        self.cluster.writes.clear()
-        await self.reconciler.reconcile(key)
-        return list(self.cluster.writes)
-
-    def status(self, name="demo"):
-        conditions = self.cluster.objects["WhisperServer", "speech", name]["status"]["conditions"]
-        return {each["type"]: (each["status"], each["reason"]) for each in conditions}
 
 
 @pytest.fixture
@@ -60,11 +25,6 @@ def operator(cluster):
     return Operator(cluster)
 
 
-def finish_download(cluster):
-    (job,) = [live for live in cluster.objects.values() if live["kind"] == "Job"]
-    job["status"] = complete_job(server())["status"]
-
-
 def kinds(writes, method):
     return sorted(kind for each, kind, _ in writes if each == method)
 
@@ -72,7 +32,7 @@ def kinds(writes, method):
 async def test_a_new_server_gets_its_children_and_a_status(operator):
     written = await operator.reconcile()
     assert kinds(written, "apply") == list(CHILDREN)
-    assert operator.status()["Ready"] == ("False", "DownloadPending")
+    assert operator.conditions()["Ready"] == ("False", "DownloadPending")
 
 
 async def test_a_second_look_writes_nothing_and_neither_does_another_operator(operator, cluster):
@@ -93,7 +53,7 @@ async def test_pods_are_started_once_the_model_is_there(operator, cluster):
     operator.look()
     assert kinds(await operator.reconcile(), "apply") == ["Deployment"]
     assert cluster.objects["Deployment", "speech", "demo"]["spec"]["replicas"] == 1
-    assert operator.status()["ModelCached"] == ("True", "Cached")
+    assert operator.conditions()["ModelCached"] == ("True", "Cached")
 
 
 async def test_a_field_that_somebody_changed_is_put_back_with_one_write(operator, cluster):
@@ -117,7 +77,7 @@ async def test_a_field_that_was_as_wanted_before_is_put_back_too(operator, clust
 async def test_a_server_counts_as_settled_only_while_its_children_are_as_wanted(operator, cluster):
     assert operator.reconciler.settled == set()
     await operator.reconcile()
-    assert operator.reconciler.settled == {KEY}
+    assert operator.reconciler.settled == {("speech", "demo")}
     del cluster.objects["Service", "speech", "demo"]
     cluster.refusals["Service"] = ApiError(403, "Forbidden", "exceeded quota: services.")
     operator.look()
@@ -153,7 +113,7 @@ async def test_a_child_of_somebody_else_is_left_alone_and_named(operator, cluste
     with pytest.raises(NotAsWanted):
         await operator.reconcile()
     assert cluster.objects["Service", "speech", "demo"]["spec"] == {"clusterIP": "10.0.0.1"}
-    assert operator.status()["Degraded"] == ("True", "NameTaken")
+    assert operator.conditions()["Degraded"] == ("True", "NameTaken")
 
 
 async def test_a_child_that_somebody_labelled_as_theirs_is_ours_all_the_same(operator, cluster):
@@ -171,19 +131,19 @@ async def test_a_refused_child_is_told_while_the_others_are_made(operator, clust
     cluster.refusals["PersistentVolumeClaim"] = ApiError(403, "Forbidden", "exceeded quota: storage.")
     with pytest.raises(NotAsWanted, match="exceeded quota"):
         await operator.reconcile()
-    assert operator.status()["Degraded"] == ("True", "Forbidden")
+    assert operator.conditions()["Degraded"] == ("True", "Forbidden")
     assert ("Deployment", "speech", "demo") in cluster.objects
     cluster.refusals.clear()
     operator.look()
     await operator.reconcile()
-    assert operator.status()["Degraded"][0] == "False"
+    assert operator.conditions()["Degraded"][0] == "False"
 
 
 async def test_a_namespace_that_goes_is_no_fault(operator, cluster):
     for kind in CHILDREN:
         cluster.refusals[kind] = ApiError(403, "Forbidden", "namespace speech is being terminated")
     await operator.reconcile()
-    assert operator.status()["Degraded"] == ("False", "AsWanted")
+    assert operator.conditions()["Degraded"] == ("False", "AsWanted")
 
 
 async def test_a_server_deleted_meanwhile_is_no_fault(operator, cluster):
@@ -204,7 +164,7 @@ async def test_a_spec_that_cannot_be_read_is_told_and_nothing_is_touched(operato
     operator.look()
     written = await operator.reconcile()
     assert {method for method, _, _ in written} == {"status", "create"}
-    assert operator.status()["Ready"] == ("False", "InvalidSpec")
+    assert operator.conditions()["Ready"] == ("False", "InvalidSpec")
     operator.look()
     assert await operator.reconcile() == []
 
@@ -215,11 +175,11 @@ async def test_the_second_model_on_a_queue_is_refused_until_the_first_is_gone(op
     cluster.objects["WhisperServer", "speech", "late"]["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
     operator.look()
     await operator.reconcile()
-    assert kinds(await operator.reconcile(("speech", "late")), "apply") == []
-    assert operator.status("late")["Ready"] == ("False", "QueueTaken")
-    operator.reconciler.forget(KEY)
+    assert kinds(await operator.reconcile("late"), "apply") == []
+    assert operator.conditions("late")["Ready"] == ("False", "QueueTaken")
+    operator.reconciler.forget(("speech", "demo"))
     assert ("speech", "late") in operator.again
-    assert kinds(await operator.reconcile(("speech", "late")), "apply")
+    assert kinds(await operator.reconcile("late"), "apply")
 
 
 def hold_another(cluster, **queue):
@@ -236,38 +196,36 @@ def edit(cluster, name, **spec):
 
 
 async def test_a_server_whose_queue_an_older_one_moves_to_loses_its_login_and_its_pods(operator, cluster):
-    late = ("speech", "late")
     hold_another(cluster, name="other", languages=["en"])
     operator.look()
     await operator.reconcile()
-    await operator.reconcile(late)
+    await operator.reconcile("late")
     edit(cluster, "demo", model={"name": "tiny.en"}, queue={"name": "other"})
     operator.look()
     await operator.reconcile()
-    assert late in operator.again
-    assert kinds(await operator.reconcile(late), "delete") == ["Deployment", "Secret"]
-    assert operator.status("late")["Ready"] == ("False", "QueueTaken")
+    assert ("speech", "late") in operator.again
+    assert kinds(await operator.reconcile("late"), "delete") == ["Deployment", "Secret"]
+    assert operator.conditions("late")["Ready"] == ("False", "QueueTaken")
     operator.look()
-    assert await operator.reconcile(late) == []
+    assert await operator.reconcile("late") == []
     edit(cluster, "demo", queue={"name": "mine"})
     operator.look()
     await operator.reconcile()
-    assert kinds(await operator.reconcile(late), "apply") == ["Deployment", "Secret"]
+    assert kinds(await operator.reconcile("late"), "apply") == ["Deployment", "Secret"]
 
 
 async def test_two_servers_that_change_their_model_together_keep_their_pods_whichever_is_looked_at_first(
     operator, cluster
 ):
-    late = ("speech", "late")
     hold_another(cluster)
     operator.look()
     await operator.reconcile()
-    await operator.reconcile(late)
+    await operator.reconcile("late")
     for name in ("demo", "late"):
         edit(cluster, name, model={"name": "tiny.en"}, queue={"name": "demo.en"})
     operator.look()
-    assert kinds(await operator.reconcile(late), "delete") == ["Job"]
-    assert operator.status("late")["Ready"][1] != "QueueTaken"
+    assert kinds(await operator.reconcile("late"), "delete") == ["Job"]
+    assert operator.conditions("late")["Ready"][1] != "QueueTaken"
 
 
 async def test_events_tell_what_happened_and_never_at_rest(operator, cluster):
@@ -281,7 +239,7 @@ async def test_a_namespace_that_was_not_given_the_queue_gets_no_login_and_no_pod
     operator = Operator(cluster, queue_grants={"other": ["*"], "speech": ["speech-*"]})
     written = await operator.reconcile()
     assert {method for method, _, _ in written} == {"status", "create"}
-    assert operator.status()["Ready"] == ("False", "QueueNotAllowed")
+    assert operator.conditions()["Ready"] == ("False", "QueueNotAllowed")
     assert operator.reconciler.keeper.uses.queues() == set()
     operator.look()
     assert await operator.reconcile() == []
@@ -296,7 +254,7 @@ async def test_a_permission_that_goes_takes_the_login_and_the_pods_and_leaves_th
     denying = Operator(cluster, queue_grants={})
     written = await denying.reconcile()
     assert kinds(written, "delete") == ["Deployment", "Secret"]
-    assert denying.status()["Ready"] == ("False", "QueueNotAllowed")
+    assert denying.conditions()["Ready"] == ("False", "QueueNotAllowed")
     assert cluster.objects["WhisperServer", "speech", "demo"]["status"]["readyReplicas"] == 0
     left = {kind for kind, _, _ in cluster.objects}
     assert {"PersistentVolumeClaim", "Job"} <= left
@@ -313,6 +271,6 @@ async def test_a_server_that_may_not_serve_a_queue_holds_it_against_nobody(clust
     stolen["spec"]["queue"] = {"aliases": ["elsewhere"]}
     operator = Operator(cluster, queue_grants={"speech": ["demo.en"]})
     await operator.reconcile()
-    assert operator.status()["Ready"] == ("False", "QueueNotAllowed")
-    await operator.reconcile(("speech", "late"))
-    assert operator.status("late")["Ready"][1] != "QueueTaken"
+    assert operator.conditions()["Ready"] == ("False", "QueueNotAllowed")
+    await operator.reconcile("late")
+    assert operator.conditions("late")["Ready"][1] != "QueueTaken"

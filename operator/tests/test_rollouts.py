@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from single_operator import Operator, finish_download
 from strict_cluster import StrictCluster
-from test_reconciling import Operator, finish_download
 from whisper_server_objects import body, pod, server
 
 from whisper_operator.observed import Observed
@@ -185,7 +185,7 @@ async def test_a_bad_image_is_rolled_back_told_and_tried_again_after_the_next_ch
     cluster.run(heard_right=True)
     operator = await looked_at(cluster)
     assert cluster.image() == "worker:1"
-    told = operator.status()
+    told = operator.conditions()
     assert (told["Ready"], told["Degraded"]) == (("True", "Serving"), ("True", "GoldenClipFailed"))
     assert told["Progressing"] == ("False", "RolledBack")
     conditions = {each["type"]: each["message"] for each in cluster.live("WhisperServer")["status"]["conditions"]}
@@ -197,6 +197,6 @@ async def test_a_bad_image_is_rolled_back_told_and_tried_again_after_the_next_ch
     assert REFUSED_ANNOTATION not in cluster.live("Deployment")["metadata"]["annotations"]
     cluster.run(heard_right=True)
     operator = await looked_at(cluster)
-    assert operator.status()["Degraded"] == ("False", "AsWanted")
+    assert operator.conditions()["Degraded"] == ("False", "AsWanted")
     (kept,) = [live for live in cluster.objects.values() if live["kind"] == "ControllerRevision"]
     assert kept["data"]["template"]["spec"]["containers"][0]["image"] == "worker:3"

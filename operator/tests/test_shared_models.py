@@ -3,16 +3,13 @@
 import json
 
 import pytest
+from single_operator import Operator, finish_download
 from strict_cluster import StrictCluster
-from whisper_server_objects import CREATED, body, settings
+from whisper_server_objects import body, settings
 
-from whisper_operator.child_store import ChildStore
 from whisper_operator.children import desired_children
-from whisper_operator.crd.definition import WHISPER_MODEL
-from whisper_operator.events import Recorder, happenings
-from whisper_operator.model_keeper import ModelKeeper
+from whisper_operator.events import happenings
 from whisper_operator.observed import Observed
-from whisper_operator.reconcile import Reconciler
 from whisper_operator.server import parse_model, parse_server
 from whisper_operator.volume import shared_model_volume
 from whisper_operator.working import NotAsWanted
@@ -32,52 +29,6 @@ def model(spec=None, *, name="base", uid="m-1", **status):
     } | ({"status": status} if status else {})
 
 
-class Operator:
-    """Servers and models of one cluster; what it knows is what the cluster tells it."""
-
-    def __init__(self, cluster):
-        self.cluster = cluster
-        self.store = ChildStore()
-        recorder = Recorder(cluster)
-        self.again = []
-        self.reconciler = Reconciler(cluster, settings(), self.store, recorder, take=self.take, again=self.again.append)
-        self.models = ModelKeeper(cluster, settings(), recorder, self.reconciler, self.again.append)
-        self.look()
-
-    def take(self, child):
-        self.store.put(child)
-        self.models.child_changed("stored", child)
-
-    def look(self):
-        self.store.__init__()
-        self.models.store.__init__(WHISPER_MODEL.kind)
-        for live in list(self.cluster.objects.values()):
-            match live["kind"]:
-                case "WhisperServer":
-                    self.reconciler.see(live)
-                    self.models.see_server(live)
-                case "WhisperModel":
-                    self.models.see("stored", live)
-                case _:
-                    self.take(live)
-
-    async def reconcile_model(self):
-        self.cluster.writes.clear()
-        await self.models.reconcile(KEY)
-        return list(self.cluster.writes)
-
-    async def reconcile_server(self, name="demo"):
-        self.cluster.writes.clear()
-        await self.reconciler.reconcile(("speech", name))
-        return list(self.cluster.writes)
-
-    def status(self, kind, name):
-        return self.cluster.objects[kind, "speech", name]["status"]
-
-    def condition(self, kind, name, type_):
-        return next(each for each in self.status(kind, name)["conditions"] if each["type"] == type_)
-
-
 @pytest.fixture
 def cluster():
     made = StrictCluster()
@@ -88,11 +39,6 @@ def cluster():
 @pytest.fixture
 def operator(cluster):
     return Operator(cluster)
-
-
-def finish_download(cluster):
-    (job,) = [live for live in cluster.objects.values() if live["kind"] == "Job"]
-    job["status"] = {"conditions": [{"type": "Complete", "status": "True"}], "startTime": CREATED}
 
 
 async def cached(operator):
@@ -111,25 +57,25 @@ async def test_a_model_gets_a_claim_that_many_can_mount_and_a_download(operator,
     claim = cluster.objects["PersistentVolumeClaim", "speech", "base-whispermodel"]
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
     assert claim["metadata"]["ownerReferences"][0]["kind"] == "WhisperModel"
-    assert operator.condition("WhisperModel", "base", "Ready")["reason"] == "DownloadPending"
+    assert operator.condition("Ready", "base", "WhisperModel")["reason"] == "DownloadPending"
     operator.look()
     assert await operator.reconcile_model() == []
 
 
 async def test_a_downloaded_model_says_where_it_lies(operator):
     await cached(operator)
-    status = operator.status("WhisperModel", "base")
+    status = operator.status("base", "WhisperModel")
     assert (status["claim"], status["path"], status["percent"]) == ("base-whispermodel", "ggml-base.en.bin", 100)
-    assert operator.condition("WhisperModel", "base", "Ready")["status"] == "True"
+    assert operator.condition("Ready", "base", "WhisperModel")["status"] == "True"
     operator.look()
     assert await operator.reconcile_model() == []
 
 
 async def test_an_event_tells_that_a_model_is_there(operator):
     await operator.reconcile_model()
-    before = operator.status("WhisperModel", "base")["conditions"]
+    before = operator.status("base", "WhisperModel")["conditions"]
     await cached(operator)
-    told = happenings(before, operator.status("WhisperModel", "base")["conditions"])
+    told = happenings(before, operator.status("base", "WhisperModel")["conditions"])
     assert [(each.reason, each.is_warning) for each in told] == [("ModelCached", False), ("Verified", False)]
 
 
@@ -137,24 +83,24 @@ async def test_a_server_waits_for_its_model_and_brings_no_claim_or_download_of_i
     cluster.hold(body(USES))
     operator.look()
     await operator.reconcile_model()
-    written = await operator.reconcile_server()
+    written = await operator.reconcile()
     assert not {"Job", "PersistentVolumeClaim"} & set(applied(written))
     assert cluster.objects["Deployment", "speech", "demo"]["spec"]["replicas"] == 0
-    waits = operator.condition("WhisperServer", "demo", "ModelCached")
+    waits = operator.condition("ModelCached")
     assert waits["reason"] == "WaitingForModel"
     assert "WhisperModel base" in waits["message"]
-    assert operator.condition("WhisperServer", "demo", "Degraded")["status"] == "False"
+    assert operator.condition("Degraded")["status"] == "False"
 
 
 async def test_servers_start_on_the_read_only_volume_once_it_is_there_and_are_told_at_once(operator, cluster):
     cluster.hold(body(USES))
     operator.look()
     await operator.reconcile_model()
-    await operator.reconcile_server()
+    await operator.reconcile()
     operator.again.clear()
     await cached(operator)
     assert SERVER in operator.again
-    await operator.reconcile_server()
+    await operator.reconcile()
     deployment = cluster.objects["Deployment", "speech", "demo"]["spec"]
     pod = deployment["template"]["spec"]
     assert deployment["replicas"] == 1
@@ -163,7 +109,7 @@ async def test_servers_start_on_the_read_only_volume_once_it_is_there_and_are_to
     assert {"name": "model", "mountPath": "/models", "readOnly": True} in worker["volumeMounts"]
     assert {"name": "WHISPERFLEET_MODEL_PATH", "value": "/models/ggml-base.en.bin"} in worker["env"]
     operator.look()
-    assert await operator.reconcile_server() == []
+    assert await operator.reconcile() == []
 
 
 async def test_a_server_of_a_model_that_cannot_be_had_says_what_the_model_says(operator, cluster):
@@ -171,8 +117,8 @@ async def test_a_server_of_a_model_that_cannot_be_had_says_what_the_model_says(o
     cluster.hold(model(conditions=[failed]))
     cluster.hold(body(USES))
     operator.look()
-    await operator.reconcile_server()
-    said = operator.condition("WhisperServer", "demo", "Ready")
+    await operator.reconcile()
+    said = operator.condition("Ready")
     assert (said["reason"], said["message"]) == ("ChecksumMismatch", "WhisperModel base: It has a wrong checksum.")
 
 
@@ -181,7 +127,7 @@ async def test_a_model_tells_who_uses_it_and_its_claim_belongs_to_them_too(opera
         cluster.hold(body(USES, name=name, uid=f"u-{name}"))
     operator.look()
     await operator.reconcile_model()
-    assert operator.status("WhisperModel", "base")["usedBy"] == ["first", "second"]
+    assert operator.status("base", "WhisperModel")["usedBy"] == ["first", "second"]
     owners = cluster.objects["PersistentVolumeClaim", "speech", "base-whispermodel"]["metadata"]["ownerReferences"]
     assert [owner["uid"] for owner in owners] == ["m-1", "u-first", "u-second"]
     assert [owner.get("controller", False) for owner in owners] == [True, False, False]
@@ -189,26 +135,26 @@ async def test_a_model_tells_who_uses_it_and_its_claim_belongs_to_them_too(opera
     await operator.reconcile_model()
     owners = cluster.objects["PersistentVolumeClaim", "speech", "base-whispermodel"]["metadata"]["ownerReferences"]
     assert [owner["uid"] for owner in owners] == ["m-1", "u-second"]
-    assert operator.status("WhisperModel", "base")["users"] == 1
+    assert operator.status("base", "WhisperModel")["users"] == 1
 
 
 async def test_a_model_deleted_while_in_use_is_told_and_its_pods_serve_on(operator, cluster):
     cluster.hold(body(USES))
     operator.look()
     await cached(operator)
-    await operator.reconcile_server()
+    await operator.reconcile()
     deployment = cluster.objects["Deployment", "speech", "demo"]
     deployment["status"] = {"readyReplicas": 1, "replicas": 1, "updatedReplicas": 1}
     operator.look()
-    await operator.reconcile_server()
+    await operator.reconcile()
     gone = cluster.objects.pop(("WhisperModel", "speech", "base"))
     operator.again.clear()
     operator.models.see("removed", gone)
     assert operator.again == [SERVER]
-    written = await operator.reconcile_server()
+    written = await operator.reconcile()
     assert {method for method, _, _ in written} == {"status", "create"}
-    assert operator.condition("WhisperServer", "demo", "Ready")["status"] == "True"
-    degraded = operator.condition("WhisperServer", "demo", "Degraded")
+    assert operator.condition("Ready")["status"] == "True"
+    degraded = operator.condition("Degraded")
     assert (degraded["status"], degraded["reason"]) == ("True", "WhisperModelMissing")
     assert "no WhisperModel base in speech" in degraded["message"]
     assert cluster.objects["Deployment", "speech", "demo"]["spec"]["replicas"] == 1
@@ -218,12 +164,12 @@ async def test_a_server_without_its_model_is_not_ready_and_made_whole_when_the_m
     del cluster.objects["WhisperModel", "speech", "base"]
     cluster.hold(body(USES))
     operator = Operator(cluster)
-    assert applied(await operator.reconcile_server()) == []
-    assert operator.condition("WhisperServer", "demo", "Ready")["reason"] == "WhisperModelMissing"
+    assert applied(await operator.reconcile()) == []
+    assert operator.condition("Ready")["reason"] == "WhisperModelMissing"
     cluster.hold(model())
     operator.look()
     assert SERVER in operator.again
-    assert "Deployment" in applied(await operator.reconcile_server())
+    assert "Deployment" in applied(await operator.reconcile())
 
 
 async def test_while_another_source_is_fetched_servers_keep_the_file_before(operator, cluster):
@@ -234,11 +180,11 @@ async def test_while_another_source_is_fetched_servers_keep_the_file_before(oper
     cluster.hold(live | {"spec": {"source": {"http": {"url": "https://a/b.bin", "sha256": SHA256}}}})
     operator.look()
     await operator.reconcile_model()
-    status = operator.status("WhisperModel", "base")
+    status = operator.status("base", "WhisperModel")
     assert (status["path"], status["percent"]) == ("ggml-base.en.bin", 0)
-    assert operator.condition("WhisperModel", "base", "Ready")["status"] == "True"
-    assert operator.condition("WhisperModel", "base", "Cached")["reason"] == "DownloadPending"
-    await operator.reconcile_server()
+    assert operator.condition("Ready", "base", "WhisperModel")["status"] == "True"
+    assert operator.condition("Cached", "base", "WhisperModel")["reason"] == "DownloadPending"
+    await operator.reconcile()
     worker = cluster.objects["Deployment", "speech", "demo"]["spec"]["template"]["spec"]["containers"][0]
     assert {"name": "WHISPERFLEET_MODEL_PATH", "value": "/models/ggml-base.en.bin"} in worker["env"]
 
@@ -249,8 +195,8 @@ async def test_a_new_claim_of_that_name_is_empty_and_filled_again(operator, clus
     operator.look()
     monkeypatch.setattr("strict_cluster.CREATED", "2026-02-01T00:00:00Z")
     assert "PersistentVolumeClaim" in applied(await operator.reconcile_model())
-    assert "path" not in operator.status("WhisperModel", "base")
-    assert operator.condition("WhisperModel", "base", "Ready")["status"] == "False"
+    assert "path" not in operator.status("base", "WhisperModel")
+    assert operator.condition("Ready", "base", "WhisperModel")["status"] == "False"
     operator.look()
     assert ("delete", "Job") in [(method, kind) for method, kind, _ in await operator.reconcile_model()]
 
@@ -261,11 +207,11 @@ async def test_a_volume_of_one_node_is_told_where_several_servers_share_it(opera
     cluster.hold(body(USES, name="first", uid="u-1"))
     operator.look()
     await operator.reconcile_model()
-    assert operator.condition("WhisperModel", "base", "Degraded")["reason"] != "OneNode"
+    assert operator.condition("Degraded", "base", "WhisperModel")["reason"] != "OneNode"
     cluster.hold(body(USES, name="second", uid="u-2"))
     operator.look()
     await operator.reconcile_model()
-    assert operator.condition("WhisperModel", "base", "Degraded")["reason"] == "OneNode"
+    assert operator.condition("Degraded", "base", "WhisperModel")["reason"] == "OneNode"
 
 
 async def test_several_pods_cannot_share_a_volume_of_one_node(operator, cluster):
@@ -273,19 +219,19 @@ async def test_several_pods_cannot_share_a_volume_of_one_node(operator, cluster)
     cluster.hold(live | {"spec": live["spec"] | {"cache": {"accessMode": "ReadWriteOnce"}}})
     cluster.hold(body(USES | {"replicas": 2}))
     operator.look()
-    await operator.reconcile_server()
-    assert operator.condition("WhisperServer", "demo", "Ready")["reason"] == "ImpossibleCache"
+    await operator.reconcile()
+    assert operator.condition("Ready")["reason"] == "ImpossibleCache"
 
 
 async def test_a_server_and_a_model_of_one_name_keep_their_children_apart(operator, cluster):
     cluster.hold(body({"model": {"name": "tiny.en"}}, name="base"))
     operator.look()
     await operator.reconcile_model()
-    assert applied(await operator.reconcile_server("base"))
+    assert applied(await operator.reconcile("base"))
     names = {(kind, name) for kind, _, name in cluster.objects if kind in ("Job", "PersistentVolumeClaim")}
     assert len(names) == 4
     operator.look()
-    assert await operator.reconcile_server("base") == []
+    assert await operator.reconcile("base") == []
     assert await operator.reconcile_model() == []
 
 
@@ -295,7 +241,7 @@ async def test_a_refused_claim_is_told(operator, cluster):
     cluster.refusals["PersistentVolumeClaim"] = ApiError(403, "Forbidden", "exceeded quota: storage.")
     with pytest.raises(NotAsWanted, match="exceeded quota"):
         await operator.reconcile_model()
-    assert operator.condition("WhisperModel", "base", "Degraded")["reason"] == "Forbidden"
+    assert operator.condition("Degraded", "base", "WhisperModel")["reason"] == "Forbidden"
 
 
 async def test_a_spec_that_cannot_be_read_leaves_the_verified_file(operator, cluster):
@@ -304,8 +250,8 @@ async def test_a_spec_that_cannot_be_read_leaves_the_verified_file(operator, clu
     cluster.hold(live | {"spec": {"source": {"http": {"url": 7}}}})
     operator.look()
     await operator.reconcile_model()
-    assert operator.condition("WhisperModel", "base", "Degraded")["reason"] == "InvalidSpec"
-    assert operator.condition("WhisperModel", "base", "Ready")["status"] == "True"
+    assert operator.condition("Degraded", "base", "WhisperModel")["reason"] == "InvalidSpec"
+    assert operator.condition("Ready", "base", "WhisperModel")["status"] == "True"
 
 
 def test_a_retained_claim_has_no_owner():

@@ -3,9 +3,9 @@
 import json
 import types
 import typing
+from datetime import UTC, datetime
 
 import pytest
-from test_scaling_decisions import NOW
 from whisper_server_objects import body, server, settings, with_model
 
 from whisper_operator.children import desired_children
@@ -274,7 +274,7 @@ def pods_over_time(autoscaling):
     needs, pods, told = Needs(since_s=0.0), 0, []
     for at_s in range(200):
         load = Load(12, 0) if 10 <= at_s < 20 else Load()
-        needs.add(at_s, needed_pods(spec, load, 1, NOW), 100)
+        needs.add(at_s, needed_pods(spec, load, 1, datetime(2026, 3, 2, 12, tzinfo=UTC)), 100)
         pods = scaled(spec, needs, at_s, pods)
         told.append(pods)
     return told
