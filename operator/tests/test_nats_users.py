@@ -3,130 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import secrets
-import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import nats.errors
 import pytest
+from keyed_queue import OTHER, OWN, keyed_queue
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Puller
-from whisper_dispatcher.jetstream.topology import Limits
-from whisper_dispatcher.local.tools import nats_server_path
-from whisper_operator import nats_jwt, nats_keys
-from whisper_operator.cluster import ApiError
+from whisper_operator import nats_keys
 from whisper_operator.nats_users import (
     LIFETIME_S,
     RENEWED_EVERY_S,
     Signing,
     inbox_prefix,
-    renewal_in_s,
     worker_credentials,
 )
-from whisper_operator.resources import SECRETS
 
-MIB = 1024**2
-LIMITS = Limits(windows_bytes=16 * MIB, journal_bytes=16 * MIB, audio_bytes=16 * MIB)
-OWN, OTHER, RENEWED = "demo.en", "base.en", "small.en"
+RENEWED = "small.en"
 UID, OTHER_UID = "0c9e8f6e-1111-4222-8333-444455556666", "a0a0a0a0-1111-4222-8333-444455556666"
-NOW_S = 1_800_000_000.0
 REFUSED_S = 0.5
 """NATS drops a forbidden request without an answer to it."""
 
 
-@dataclass(frozen=True)
-class Queue:
-    url: str
-    keys: dict[str, str]
-    folder: Path
-
-    @property
-    def signing(self) -> Signing:
-        return Signing(self.keys["account.pub"], self.keys["account-signing.seed"])
-
-    def file(self, credentials: str) -> str:
-        path = self.folder / f"{secrets.token_hex(8)}.creds"
-        path.write_text(credentials)
-        return str(path)
-
-    async def connect(self, credentials: str, inbox: str) -> JetStream:
-        async with asyncio.timeout(10):
-            return await JetStream.connect(
-                self.url, name="test", credentials=self.file(credentials), inbox_prefix=inbox
-            )
-
-    async def answer(self, credentials: str) -> bytes:
-        """To a connection with them, in NATS' own protocol: nats-py leaves a refused one open."""
-        jwt, seed = credentials.splitlines()[1], credentials.splitlines()[5]
-        reader, writer = await asyncio.open_connection(*self.url.removeprefix("nats://").split(":"))
-        try:
-            nonce = json.loads((await reader.readline()).removeprefix(b"INFO "))["nonce"]
-            signature = base64.urlsafe_b64encode(nats_jwt.key_from_seed(seed).sign(nonce.encode())).decode()
-            login = {"jwt": jwt, "sig": signature.rstrip("="), "protocol": 1, "verbose": False, "pedantic": False}
-            writer.write(f"CONNECT {json.dumps(login)}\r\nPING\r\n".encode())
-            return await asyncio.wait_for(reader.readline(), 10)
-        finally:
-            writer.close()
-
-    async def as_process(self, name: str) -> JetStream:
-        return await self.connect(self.keys[f"{name}.creds"], f"_INBOX_{name}")
-
-    async def as_worker(self, uid: str, queue: str) -> JetStream:
-        found = worker_credentials(self.signing, uid=uid, name=uid, queue=queue, now_s=time.time())
-        return await self.connect(found, inbox_prefix(uid))
-
-    async def as_anybody_among_workers(self) -> JetStream:
-        everything = {"publish": {"allow": [">"]}, "subscribe": {"allow": [">"]}}
-        user = nats_jwt.key_of("user", secrets.token_bytes(nats_jwt.SEED_BYTES))
-        jwt = nats_jwt.user_jwt(
-            nats_jwt.key_from_seed(self.signing.seed),
-            nats_jwt.public(user),
-            account=self.signing.account,
-            name="anybody",
-            permissions=everything,
-            issued_at=int(time.time()),
-        )
-        return await self.connect(nats_jwt.credentials(jwt, nats_jwt.seed(user)), "_INBOX_anybody")
-
-
 @pytest.fixture(scope="module")
-def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
-    folder = tmp_path_factory.mktemp("keyed-queue")
-    keys = nats_keys.new_keys(secrets.token_bytes, int(time.time()))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    (folder / "auth.conf").write_text(keys["auth.conf"])
-    config = folder / "nats.conf"
-    config.write_text(
-        f"listen: 127.0.0.1:{port}\njetstream {{ store_dir: {json.dumps(str(folder / 'store'))} }}\ninclude auth.conf\n"
-    )
-    process = subprocess.Popen([nats_server_path(), "--config", config], stderr=subprocess.DEVNULL)
-    try:
-        found = Queue(f"nats://127.0.0.1:{port}", keys, folder)
-        asyncio.run(prepare(found))
-        yield found
-    finally:
-        process.kill()
-        process.wait()
-
-
-async def prepare(queue: Queue) -> None:
-    operator = await queue.as_process("operator")
-    await topology.ensure_streams(operator, LIMITS)
-    for model in (OWN, OTHER):
-        await topology.ensure_model(operator, model)
-        await operator.publish(names.window_subject(model, "bulk", "client", "job", 0), model.encode())
-    await operator.close()
+def queue(tmp_path_factory):
+    with keyed_queue(tmp_path_factory.mktemp("keyed-queue")) as queue:
+        yield queue
 
 
 async def pulled(worker: JetStream, model: str, wait_s: float) -> bytes | None:
@@ -345,112 +254,6 @@ async def test_renewed_credentials_are_taken_up_while_the_process_runs(queue, mo
         await operator.close()
 
 
-SIGNING = Signing("ACCOUNT", nats_jwt.seed(nats_jwt.key_of("account", b"k" * nats_jwt.SEED_BYTES)))
-
-
-def at(now_s: float, uid: str = UID) -> str:
-    return worker_credentials(SIGNING, uid=uid, name="demo", queue=OWN, now_s=now_s)
-
-
-def test_credentials_are_the_same_bytes_until_they_are_renewed():
-    until = NOW_S + renewal_in_s(UID, NOW_S)
-    assert at(NOW_S) == at(until - 1)
-    assert at(NOW_S) != at(until)
-
-
-def test_credentials_outlast_their_renewal_by_as_long_as_it_takes():
-    claims = json.loads(_payload(at(NOW_S)))
-    assert claims["exp"] - NOW_S > LIFETIME_S - RENEWED_EVERY_S
-    assert claims["iat"] <= NOW_S
-
-
-def test_servers_are_renewed_at_times_of_their_own():
-    assert renewal_in_s(UID, NOW_S) != renewal_in_s(OTHER_UID, NOW_S)
-    assert 0 < renewal_in_s(UID, NOW_S) <= RENEWED_EVERY_S
-
-
-def test_a_signing_key_shows_in_no_log():
-    assert SIGNING.seed not in repr(SIGNING)
-
-
-class _Secrets:
-    """The API server's part in making a Secret: it keeps the first of a name."""
-
-    def __init__(self) -> None:
-        self.held: dict[tuple[str, str], dict[str, object]] = {}
-        self.hides = False
-        self.merges = True
-
-    async def get(self, resource, namespace, name):
-        assert resource is SECRETS
-        return None if self.hides else self.held.get((namespace, name))
-
-    async def create(self, resource, manifest):
-        key = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        if key in self.held:
-            raise ApiError(409, "AlreadyExists", "secrets already exists")
-        self.held[key] = manifest
-        return manifest
-
-    async def merge(self, resource, namespace, name, patch):
-        assert self.merges and resource is SECRETS
-        self.held[namespace, name]["data"] |= patch["data"]
-
-
-@pytest.mark.parametrize("raced", [False, True], ids=["later", "at the same time"])
-async def test_keys_that_are_there_are_left_as_they_are(raced):
-    cluster = _Secrets()
-    assert await nats_keys.make_once(cluster, "speech", "keys", lambda: {"a": "first"})
-    cluster.hides = raced
-    assert not await nats_keys.make_once(cluster, "speech", "keys", lambda: {"a": "second"})
-    assert cluster.held["speech", "keys"]["data"] == {"a": "Zmlyc3Q="}
-
-
-def held_by_an_older_version(process: str, permissions: dict[str, object]) -> dict[str, str]:
-    keys = nats_keys.new_keys(secrets.token_bytes, 1)
-    signing = nats_jwt.key_from_seed(keys["processes-signing.seed"])
-    user = nats_jwt.key_from_seed(nats_jwt.parts_of(keys[f"{process}.creds"])[1])
-    jwt = nats_jwt.user_jwt(
-        signing,
-        nats_jwt.public(user),
-        account=keys["processes.pub"],
-        name=process,
-        permissions=permissions,
-        issued_at=1,
-    )
-    return keys | {f"{process}.creds": nats_jwt.credentials(jwt, nats_jwt.seed(user))}
-
-
-def test_a_user_that_may_do_too_little_for_this_version_is_signed_again_and_no_other():
-    held = held_by_an_older_version("gateway", {"publish": {"allow": ["x"]}, "subscribe": {"allow": ["y"]}})
-    renewed = nats_keys.renewed_credentials(held, 2)
-    assert renewed.keys() == {"gateway.creds"}
-    old, new = json.loads(_payload(held["gateway.creds"])), json.loads(_payload(renewed["gateway.creds"]))
-    assert (new["sub"], new["iss"]) == (old["sub"], old["iss"])
-    assert names.WORKER_SUBJECTS in new["nats"]["sub"]["allow"]
-    assert nats_jwt.parts_of(renewed["gateway.creds"])[1] == nats_jwt.parts_of(held["gateway.creds"])[1]
-    assert nats_keys.renewed_credentials(held | renewed, 3) == {}
-
-
-async def test_an_upgrade_changes_nothing_of_a_secret_but_such_credentials():
-    cluster = _Secrets()
-    held = held_by_an_older_version("planner", {"publish": {}, "subscribe": {}})
-    await nats_keys.make_once(cluster, "speech", "keys", lambda: held)
-    before = dict(cluster.held["speech", "keys"]["data"])
-    assert await nats_keys.renew(cluster, "speech", "keys", 2) == ["planner.creds"]
-    after = cluster.held["speech", "keys"]["data"]
-    assert {key for key in after if after[key] != before[key]} == {"planner.creds"}
-    cluster.merges = False
-    assert await nats_keys.renew(cluster, "speech", "keys", 3) == []
-
-
-def test_keys_of_a_version_in_which_workers_had_no_account_are_told_of():
-    held = nats_keys.new_keys(secrets.token_bytes, 1)
-    del held["processes.pub"]
-    with pytest.raises(nats_keys.KeysTooOld, match="Delete this Secret"):
-        nats_keys.renewed_credentials(held, 2)
-
-
 async def test_a_worker_tells_what_its_own_queues_servers_do_and_the_gateway_hears_it(queue):
     gateway = await queue.as_process("gateway")
     heard = await gateway.client.subscribe(names.WORKER_SUBJECTS)
@@ -466,8 +269,3 @@ async def test_a_worker_tells_what_its_own_queues_servers_do_and_the_gateway_hea
     finally:
         for each in (gateway, other, own):
             await each.close()
-
-
-def _payload(credentials: str) -> bytes:
-    body = credentials.splitlines()[1].split(".")[1]
-    return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
