@@ -1,5 +1,6 @@
-"""WhisperServer objects and what the cluster would make of their children."""
+"""WhisperServer objects, the children that they want, and what the cluster would make of those."""
 
+from whisper_operator.children import desired_children
 from whisper_operator.observed import Observed
 from whisper_operator.server import parse_server
 from whisper_operator.settings import OperatorSettings
@@ -7,6 +8,7 @@ from whisper_operator.volume import job_name, model_volume
 
 CREATED = "2026-01-01T00:00:00Z"
 LATER = "2026-01-01T00:05:00Z"
+NOTHING = Observed.of([])
 
 
 def body(spec=None, *, name="demo", uid="u-1", generation=1, **metadata):
@@ -53,3 +55,23 @@ def pod(component="worker", *, name="demo-1", phase="Running", conditions=(), co
         | metadata,
         "status": {"phase": phase, "conditions": list(conditions), "containerStatuses": list(containers)},
     }
+
+
+def children(spec=None, observed=None, **given):
+    found = server(spec)
+    seen = with_model(found) if observed is None else observed
+    wanted = desired_children(found, model_volume(found), seen, settings(**given))
+    return {child["kind"]: child for child in wanted}
+
+
+def pod_spec(spec=None, **given):
+    return children(spec, **given)["Deployment"]["spec"]["template"]["spec"]
+
+
+def worker(spec=None, **given):
+    (container,) = pod_spec(spec, **given)["containers"]
+    return container
+
+
+def environment(spec=None, **given):
+    return {variable["name"]: variable.get("value") for variable in worker(spec, **given)["env"]}
