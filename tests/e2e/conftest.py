@@ -11,6 +11,7 @@ from tests.e2e import installation
 from tests.e2e.cluster import providers
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.collect import collect
+from tests.e2e.cluster.errors import ClusterError
 from tests.e2e.installation import PLATFORM
 from tests.e2e.objects import Objects, own_namespace
 from tests.e2e.speech import Gateway, forwarded
@@ -89,8 +90,11 @@ def pytest_runtest_makereport(
     report = yield
     objects = getattr(item, "funcargs", {}).get("namespace")
     if report.when == "call" and report.failed and isinstance(objects, Objects):
-        shown = objects.kubectl(
-            "get", "whisperservers,whispermodels,whisperclients,deployments,jobs,pods,events", "--output", "wide"
-        )
+        try:
+            shown = objects.kubectl(
+                "get", "whisperservers,whispermodels,whisperclients,deployments,jobs,pods,events", "--output", "wide"
+            )
+        except ClusterError as error:
+            shown = str(error)
         report.sections.append(("namespace", shown))
     return report

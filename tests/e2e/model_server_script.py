@@ -23,7 +23,7 @@ CORRUPT = MODEL[:1_000_000] + bytes([MODEL[1_000_000] ^ 1]) + MODEL[1_000_001:]
 PETABYTE = 10**15
 HALF = len(MODEL) // 2
 SLOW_CHUNK_BYTES = 16_384
-SLOW_CHUNK_S = 0.02
+SLOW_CHUNK_S = 0.06
 SECRETS = {"AKIAREADER": "the reader's secret"}
 turns: dict[str, int] = {}
 lock = threading.Lock()
@@ -110,7 +110,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def tell(*words: object) -> None:
-    print(*words, flush=True)  # noqa: T201  the test reads it
+    # One write, so that the lines of requests at the same moment do not mix. The test reads them.
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 def turn(name: str) -> int:

@@ -101,14 +101,20 @@ class Objects:
         return next((each for each in conditions if each["type"] == type_), {"status": "", "reason": "", "message": ""})
 
     def wait_reason(self, server: str, type_: str, reason: str, limit_s: float = 60.0) -> str:
-        """Returns the condition's message."""
+        """Returns the condition's message of that moment: a download that is tried again says so in between."""
+        found: Manifest = {}
 
         def missing() -> str | None:
+            nonlocal found
             found = self.condition(server, type_)
             return None if found["reason"] == reason else f"{type_} says {found['reason']}: {found['message']}"
 
         wait_until(f"{type_} of {server} says {reason}", missing, limit_s=limit_s)
-        return str(self.condition(server, type_)["message"])
+        return str(found["message"])
+
+    def warnings(self, reason: str) -> list[str]:
+        """The events of that reason, by name."""
+        return self.kubectl("get", "events", f"--field-selector=reason={reason},type=Warning", "--output=name").split()
 
     def refusal(self, manifest: Manifest) -> str:
         """What the API server says to a manifest that it must not take."""
@@ -130,5 +136,8 @@ def own_namespace(cluster: Cluster, kind: str = "speech") -> Iterator[Objects]:
     """Restricted Pod Security is enforced in it. kind: which queues it was given, as platform.yaml says."""
     name = f"{kind}-{os.getpid()}-{next(_numbers)}"
     cluster.kubectl("apply", "--filename", "-", text=json.dumps(namespace(name)))
-    yield Objects(cluster, name)
+    objects = Objects(cluster, name)
+    # Until it is there, the API server refuses pods.
+    objects.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s", limit_s=65)
+    yield objects
     cluster.kubectl("delete", "namespace", name, "--timeout=180s", limit_s=185)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from tests.e2e.cluster.cluster import Cluster, program
@@ -18,6 +20,7 @@ HELLO = "hello world one two three"
 """What is said in hello.wav."""
 NOTE = "good morning this is a test please open the blue door"
 """What is said in voice-note.ogg."""
+CATCH_UP_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +32,9 @@ class Gateway:
         """What is heard in hello.wav. number: makes it another recording, since equal ones are one job."""
         # A chunk behind the sound that every reader passes over.
         audio = sample_path("hello.wav").read_bytes() + b"note" + struct.pack("<II", 4, number)
-        answer = httpx.post(
-            f"{self.url}/transcribe",
-            headers={"X-API-Key": self.key},
+        answer = self._ask(
+            "POST",
+            "/transcribe",
             files={"file": ("hello.wav", audio)},
             data={"model": model} if model else {},
             timeout=limit_s,
@@ -41,11 +44,20 @@ class Gateway:
 
     def status(self) -> int:
         """What the gateway answers to this key."""
-        return httpx.get(f"{self.url}/v1/models", headers={"X-API-Key": self.key}, timeout=10).status_code
+        return self._ask("GET", "/v1/models", timeout=10).status_code
 
     def knows(self, model: str) -> bool:
-        answer = httpx.get(f"{self.url}/v1/models", headers={"X-API-Key": self.key}, timeout=10)
-        return model in [each["id"] for each in answer.json()["data"]]
+        answer = self._ask("GET", "/v1/models", timeout=10)
+        return answer.is_success and model in [each["id"] for each in answer.json()["data"]]
+
+    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Again while the gateway says that it still reads its queue, as after a restart of NATS."""
+        deadline = time.monotonic() + CATCH_UP_S
+        while True:
+            answer = httpx.request(method, self.url + path, headers={"X-API-Key": self.key}, **request)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() >= deadline:
+                return answer
+            time.sleep(float(answer.headers["Retry-After"]))
 
 
 @contextmanager

@@ -50,6 +50,6 @@ def test_the_fleet_names_each_pod_as_long_as_it_serves(
 
     # Its last word may be of the time when it still loaded the model.
     namespace.wait("The gateway hears that the pod is idle", lambda: doing() == [("idle", None)], limit_s=30)
-    assert known()[pod]["version"]
+    namespace.wait("It tells its version", lambda: bool(known().get(pod, {}).get("version")), limit_s=30)
     namespace.kubectl("delete", "whisperserver", "seen")
     namespace.wait("The gateway forgets the pod", lambda: pod not in known(), limit_s=60)

@@ -84,7 +84,7 @@ def test_without_surge_the_last_good_template_runs_again_and_the_next_change_is_
     objects.wait_reason("tried", "Progressing", "RolledBack", limit_s=LIMIT_S)
     objects.wait_ready("tried")
     assert expected_text(objects) is None
-    assert objects.kubectl("get", "events", "--field-selector=reason=RolledBack,type=Warning", "--output=name").strip()
+    objects.wait("An event tells it", lambda: bool(objects.warnings("RolledBack")))
     assert word_error_rate(HELLO, gateway.transcribe(model="tried", number=1)) == 0
 
     served = pods(objects)

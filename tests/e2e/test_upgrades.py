@@ -92,7 +92,7 @@ def test_after_an_uninstall_everything_can_be_deleted_and_a_new_installation_goe
         assert kept.get("whisperserver", "kept") is not None
         kept.kubectl("delete", "whisperserver,whisperclient", "--all", "--timeout=60s", limit_s=65)
         kept.wait("Everything of the server goes", lambda: not kept.children("kept"), limit_s=180)
-        assert kept.get("secret", "app-key") is None
+        kept.wait("The key goes", lambda: kept.get("secret", "app-key") is None)
         cluster.kubectl("delete", "customresourcedefinition", *DEFINITIONS, "--timeout=60s", limit_s=65)
     finally:
         installation.install(cluster)
