@@ -143,7 +143,8 @@ class Cluster(StrictCluster):
         found["status"]["containerStatuses"][0] |= {"state": {"running": {}}, "containerID": "c"} if heard_right else {}
         self.objects["Pod", "speech", "demo-1"] = found
         replicas = {"replicas": 1, "updatedReplicas": 1} | ({"readyReplicas": 1} if heard_right else {})
-        self.live("Deployment")["status"] = replicas
+        seen = {"observedGeneration": self.live("Deployment")["metadata"]["generation"]}
+        self.live("Deployment")["status"] = replicas | seen
 
     def live(self, kind, name="demo"):
         return self.objects[kind, "speech", name]

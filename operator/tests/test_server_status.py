@@ -60,6 +60,15 @@ def test_a_server_whose_pods_take_work_is_ready_and_settled():
     assert "app.kubernetes.io/instance=demo" in told["selector"]
 
 
+def test_a_change_that_the_deployment_controller_has_not_seen_is_not_settled():
+    found = server()
+    done, made = serving(found)
+    made["metadata"]["generation"] = 2
+    for seen, reason in ((1, "RollingOut"), (2, "Settled")):
+        made["status"]["observedGeneration"] = seen
+        assert condition(status(found, [done, made]), "Progressing")[1] == reason
+
+
 def test_before_its_pods_are_ready_it_starts():
     found = server()
     told = status(found, [complete_job(found), deployment(found, replicas=1, updatedReplicas=1)], [pod()])

@@ -43,6 +43,13 @@ class View:
         return (deployment or {}).get("status") or {}
 
     @property
+    def counts_are_old(self) -> bool:
+        """The Deployment controller has not seen the last change yet, and its counts are of the template before."""
+        deployment = self.observed.deployment(self.server) or {"metadata": {}}
+        generation = int(deployment["metadata"].get("generation", 0))
+        return int(self.deployment_status.get("observedGeneration", 0)) < generation
+
+    @property
     def model_is_there(self) -> bool:
         if self.volume.fetched_by_pod:
             return self.ready > 0
@@ -166,6 +173,8 @@ def _scheduled(view: View) -> Claimed:
 def _progressing(view: View, cached: Claimed) -> Claimed:
     if not cached.holds and cached.reason in _UNDER_WAY:
         return Claimed("Progressing", True, cached.reason, cached.message)
+    if view.counts_are_old:
+        return Claimed("Progressing", True, "RollingOut", "The Deployment controller has yet to take up the change.")
     stuck = _stuck_rollout(view)
     if stuck:
         return Claimed("Progressing", False, "ProgressDeadlineExceeded", stuck)
