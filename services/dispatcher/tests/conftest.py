@@ -10,6 +10,7 @@ import pytest
 from gateway_harness import NatsServer, prepare
 from rich.console import Console
 
+from whisper_dispatcher.jetstream import tail
 from whisper_dispatcher.jetstream.connection import JetStream, connected
 from whisper_dispatcher.local.tools import ensure_whisper_server
 from whisper_models.bundled import demo_model_path
@@ -23,6 +24,12 @@ def whisper_server_binary() -> Path:
 @pytest.fixture(scope="session")
 def demo_model() -> Path:
     return demo_model_path()
+
+
+@pytest.fixture(autouse=True)
+def patient_tails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A starved test machine is not a broken connection; servers that are killed are noticed all the same."""
+    monkeypatch.setattr(tail, "SILENCE_LIMIT_S", 30.0)
 
 
 @pytest.fixture(scope="module")

@@ -141,11 +141,11 @@ def test_no_more_workers_are_kept_than_a_fleet_has() -> None:
 
 
 async def test_an_operator_sees_the_workers_that_speak(on: Stage) -> None:
+    headers = {"X-API-Key": await on.new_key(Quotas(operator=True))}
     subject, data = said("pod-1", servers=(BUSY,))
     while not on.gateway.workers.as_json():
         await on.jetstream.publish_core(subject, data)
         await on.jetstream.client.flush()
-    headers = {"X-API-Key": await on.new_key(Quotas(operator=True))}
     seen = (await on.http.get("/v1/fleet", headers=headers)).json()
     (worker,) = seen["workers"]
     assert (worker["worker"], worker["model"], worker["version"]) == ("pod-1", "base.en", "1.2.3")

@@ -213,6 +213,7 @@ async def test_two_uploads_at_once_with_one_key_never_mix(on: Stage) -> None:
         *(on.http.post("/v1/jobs", files={"file": bytes([65 + i]) * 9}, headers=header) for i in range(4))
     )
     assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409]
+    await until(lambda: bool(on.stand_in.seen))
     [record] = on.stand_in.seen
     stored = await on.jetstream.get_last(names.JOURNAL_STREAM, names.audio_subject(on.client, record.job))
     assert stored

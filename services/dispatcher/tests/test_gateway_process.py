@@ -24,8 +24,6 @@ from whisper_dispatcher.loopback import free_port
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 
-DRAIN_WAIT_S = 1.0
-
 
 @dataclass
 class Running:
@@ -40,9 +38,9 @@ class Running:
 
 
 @asynccontextmanager
-async def gateway_process(url: str) -> AsyncIterator[Running]:
+async def gateway_process(url: str, drain_wait_s: float = 1.0) -> AsyncIterator[Running]:
     port, key = free_port(), new_key()
-    own = {"NATS_URL": url, "PORT": str(port), "DRAIN_WAIT_S": str(DRAIN_WAIT_S)}
+    own = {"NATS_URL": url, "PORT": str(port), "DRAIN_WAIT_S": str(drain_wait_s)}
     environment = os.environ | {f"WHISPERFLEET_{name}": value for name, value in own.items()}
     process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
         [sys.executable, "-m", "whisper_dispatcher.gateway"], env=environment, stderr=subprocess.DEVNULL
@@ -136,12 +134,12 @@ async def test_windows_are_streamed_before_the_job_is_done(nats_url: str) -> Non
 
 
 async def test_a_request_that_waits_at_sigterm_still_gets_its_text(nats_url: str) -> None:
-    async with gateway_process(nats_url) as running:
+    async with gateway_process(nats_url, drain_wait_s=30.0) as running:
         running.stand_in.after_plan.clear()
         waiting = asyncio.create_task(running.http.post("/transcribe", files={"file": b"audio"}))
         await until(lambda: bool(running.stand_in.seen))
         running.process.send_signal(signal.SIGTERM)
-        asyncio.get_running_loop().call_later(DRAIN_WAIT_S / 4, running.stand_in.after_plan.set)
+        asyncio.get_running_loop().call_later(0.25, running.stand_in.after_plan.set)
         assert (await waiting).json() == {"transcription": "Hello there."}
         await until(lambda: running.process.poll() is not None)
 

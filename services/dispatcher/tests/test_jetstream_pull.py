@@ -15,7 +15,7 @@ from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Puller, keep_in_progress
 from whisper_dispatcher.worker.source import BULK_FIRST_EVERY, WindowSource
 
-ACK_WAIT_S = 1
+ACK_WAIT_S = 3
 _numbers = count()
 
 
@@ -43,7 +43,7 @@ async def test_asking_an_empty_queue_takes_no_time(puller: Puller) -> None:
     began = time.monotonic()
     for _ in range(20):
         assert await puller.pull() is None
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 10  # a wait of two seconds each would take 40
 
 
 async def test_what_is_there_comes_at_once_and_an_acked_message_never_again(
@@ -59,12 +59,9 @@ async def test_what_is_there_comes_at_once_and_an_acked_message_never_again(
 
 
 async def test_a_long_poll_ends_when_the_message_comes(jetstream: JetStream, model: str, puller: Puller) -> None:
-    began = time.monotonic()
-    waiting = asyncio.create_task(puller.pull(expires_s=10))
+    waiting = asyncio.create_task(puller.pull(expires_s=30))
     await publish(jetstream, model, 0)
-    delivery = await waiting
-    assert delivery
-    assert time.monotonic() - began < 2
+    assert await waiting  # one that had expired would bring nothing
 
 
 async def test_what_comes_while_nobody_waits_is_handed_back(jetstream: JetStream, model: str, puller: Puller) -> None:
@@ -143,8 +140,8 @@ async def test_work_in_progress_goes_to_nobody_else(jetstream: JetStream) -> Non
     await publish(jetstream, model, 0, "bulk")
     delivery = await puller.pull()
     assert delivery
-    progress = asyncio.create_task(keep_in_progress(delivery, ACK_WAIT_S / 4))
-    assert await puller.pull(expires_s=2.5 * ACK_WAIT_S) is None
+    progress = asyncio.create_task(keep_in_progress(delivery, ACK_WAIT_S / 12))
+    assert await puller.pull(expires_s=1.7 * ACK_WAIT_S) is None
     progress.cancel()
     again = await puller.pull(expires_s=3 * ACK_WAIT_S)
     assert again

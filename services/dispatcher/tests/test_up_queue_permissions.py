@@ -34,7 +34,7 @@ from whisper_dispatcher.loopback import free_port
 OWN, OTHER = "demo.en", "base.en"
 PASSWORDS: dict[Role, str] = {role: f"secret-of-{role}" for role in ROLES}
 GIB = 1024**3
-REFUSED_S = 0.5
+REFUSED_S, ANSWERED_S = 0.5, 20.0
 """NATS drops a forbidden request without an answer to it."""
 
 WRITTEN = (names.window_result_subject, names.attempt_subject, names.failure_subject)
@@ -87,17 +87,17 @@ async def connect(server: Server) -> AsyncIterator[Connect]:
         await jetstream.close()
 
 
-async def may_publish(jetstream: JetStream, subject: str, data: bytes = b"{}") -> bool:
+async def may_publish(jetstream: JetStream, subject: str, limit_s: float = ANSWERED_S) -> bool:
     try:
-        await jetstream.publish(subject, data, timeout_s=REFUSED_S)
+        await jetstream.publish(subject, b"{}", timeout_s=limit_s)
     except QueueUnavailable:
         return False
     return True
 
 
-async def may_ask(jetstream: JetStream, subject: str, body: bytes = b"{}") -> bool:
+async def may_ask(jetstream: JetStream, subject: str, body: bytes = b"{}", limit_s: float = ANSWERED_S) -> bool:
     try:
-        await jetstream.client.request(f"$JS.API.{subject}", body, timeout=REFUSED_S)
+        await jetstream.client.request(f"$JS.API.{subject}", body, timeout=limit_s)
     except TimeoutError:
         return False
     return True
@@ -171,8 +171,10 @@ async def test_a_worker_pulls_no_other_models_queue(connect: Connect) -> None:
 @pytest.mark.parametrize("make", WRITTEN)
 async def test_a_worker_writes_nothing_in_another_queues_name(connect: Connect, make: MakeSubject) -> None:
     assert await may_publish(await connect("admin"), make(OTHER, "c", "j6", 0))
-    assert not await may_publish(await connect("worker"), make(OTHER, "c", "j6", 0))
-    assert not await may_publish(await connect("worker"), make(OTHER, "c", "j6", 0).replace(names.token(OTHER), "*"))
+    assert not await may_publish(await connect("worker"), make(OTHER, "c", "j6", 0), limit_s=REFUSED_S)
+    assert not await may_publish(
+        await connect("worker"), make(OTHER, "c", "j6", 0).replace(names.token(OTHER), "*"), limit_s=REFUSED_S
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ async def test_a_worker_reads_nothing_of_others_by_a_subject_with_wildcards(conn
     await admin.publish(subject, b"a secret")
     for spelling in spellings(subject):
         assert await last_of(admin, spelling) == b"a secret"
-    heard = await asyncio.gather(*(last_of(worker, spelling) for spelling in spellings(subject)))
+    heard = await asyncio.gather(*(last_of(worker, spelling, REFUSED_S) for spelling in spellings(subject)))
     assert set(heard) == {None}
 
 
@@ -201,11 +203,9 @@ def spellings(subject: str) -> list[str]:
     return masked + [".".join([*tokens[:length], ">"]) for length in range(len(tokens))]
 
 
-async def last_of(jetstream: JetStream, subject: str) -> bytes | None:
+async def last_of(jetstream: JetStream, subject: str, limit_s: float = ANSWERED_S) -> bytes | None:
     try:
-        answer = await jetstream.client.request(
-            f"$JS.API.DIRECT.GET.{names.JOURNAL_STREAM}.{subject}", timeout=REFUSED_S
-        )
+        answer = await jetstream.client.request(f"$JS.API.DIRECT.GET.{names.JOURNAL_STREAM}.{subject}", timeout=limit_s)
     except TimeoutError:
         return None
     return answer.data
@@ -214,7 +214,7 @@ async def last_of(jetstream: JetStream, subject: str) -> bytes | None:
 async def test_a_worker_learns_no_clients_and_no_jobs_from_the_journals_subjects(connect: Connect) -> None:
     question = f"STREAM.INFO.{names.JOURNAL_STREAM}", b'{"subjects_filter": ">"}'
     assert await may_ask(await connect("admin"), *question)
-    assert not await may_ask(await connect("worker"), *question)
+    assert not await may_ask(await connect("worker"), *question, limit_s=REFUSED_S)
 
 
 async def test_a_worker_reads_no_audio_and_no_record(connect: Connect) -> None:
@@ -222,10 +222,10 @@ async def test_a_worker_reads_no_audio_and_no_record(connect: Connect) -> None:
     for subject in (names.audio_subject("c", "j3"), names.record_subject("c", "j3")):
         await gateway.publish(subject, b"{}")
         assert await may_ask(gateway, f"DIRECT.GET.{names.JOURNAL_STREAM}.{subject}")
-        assert not await may_ask(worker, f"DIRECT.GET.{names.JOURNAL_STREAM}.{subject}")
+        assert not await may_ask(worker, f"DIRECT.GET.{names.JOURNAL_STREAM}.{subject}", limit_s=REFUSED_S)
     body = json.dumps({"last_by_subj": names.audio_subject("c", "j3")}).encode()
-    assert not await may_ask(worker, f"DIRECT.GET.{names.JOURNAL_STREAM}", body)
-    assert not await may_ask(worker, f"STREAM.MSG.GET.{names.JOURNAL_STREAM}", body)
+    assert not await may_ask(worker, f"DIRECT.GET.{names.JOURNAL_STREAM}", body, limit_s=REFUSED_S)
+    assert not await may_ask(worker, f"STREAM.MSG.GET.{names.JOURNAL_STREAM}", body, limit_s=REFUSED_S)
 
 
 async def test_a_worker_hears_no_other_roles_answers(connect: Connect) -> None:
@@ -264,7 +264,7 @@ async def test_a_worker_tells_the_gateway_what_it_does_and_speaks_for_no_other_m
 )
 async def test_a_worker_writes_nothing_but_results(connect: Connect, subject: str) -> None:
     assert await may_publish(await connect("admin"), subject)
-    assert not await may_publish(await connect("worker"), subject)
+    assert not await may_publish(await connect("worker"), subject, limit_s=REFUSED_S)
 
 
 async def test_the_bot_keeps_its_own_streams_and_reads_no_others(connect: Connect) -> None:
@@ -274,18 +274,22 @@ async def test_the_bot_keeps_its_own_streams_and_reads_no_others(connect: Connec
     assert await may_publish(bot, "telegram.notes.1.2")
     assert await may_ask(bot, "DIRECT.GET.TELEGRAM.telegram.notes.1.2")
     await admin.publish(names.record_subject("c", "j5"), b"{}")
-    assert not await may_ask(bot, f"DIRECT.GET.{names.JOURNAL_STREAM}.{names.record_subject('c', 'j5')}")
-    assert not await may_ask(bot, f"STREAM.CREATE.{names.JOURNAL_STREAM}", b'{"name": "JOURNAL"}')
-    assert not await may_publish(bot, names.plan_subject("bulk", "c", "j5"))
+    assert not await may_ask(
+        bot, f"DIRECT.GET.{names.JOURNAL_STREAM}.{names.record_subject('c', 'j5')}", limit_s=REFUSED_S
+    )
+    assert not await may_ask(bot, f"STREAM.CREATE.{names.JOURNAL_STREAM}", b'{"name": "JOURNAL"}', limit_s=REFUSED_S)
+    assert not await may_publish(bot, names.plan_subject("bulk", "c", "j5"), limit_s=REFUSED_S)
 
 
 @pytest.mark.parametrize("role", ["gateway", "planner", "worker", "bot"])
 async def test_no_process_gives_itself_keys_or_changes_streams(connect: Connect, role: Role) -> None:
     jetstream = await connect(role)
-    assert not await may_publish(jetstream, "$KV.clients.hash")
-    assert not await may_ask(jetstream, f"STREAM.DELETE.{names.HOOKS_STREAM}")
-    assert not await may_ask(jetstream, f"STREAM.UPDATE.{names.JOURNAL_STREAM}")
-    assert not await may_ask(jetstream, f"CONSUMER.DELETE.{names.WINDOWS_STREAM}.{names.windows_consumer(OWN, 'bulk')}")
+    assert not await may_publish(jetstream, "$KV.clients.hash", limit_s=REFUSED_S)
+    assert not await may_ask(jetstream, f"STREAM.DELETE.{names.HOOKS_STREAM}", limit_s=REFUSED_S)
+    assert not await may_ask(jetstream, f"STREAM.UPDATE.{names.JOURNAL_STREAM}", limit_s=REFUSED_S)
+    assert not await may_ask(
+        jetstream, f"CONSUMER.DELETE.{names.WINDOWS_STREAM}.{names.windows_consumer(OWN, 'bulk')}", limit_s=REFUSED_S
+    )
 
 
 async def test_the_planner_pulls_plans_and_the_gateway_does_not(connect: Connect) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from whisper_contracts.failures import FailureReason, JobFailed
+from whisper_dispatcher.worker import supervisor as supervisor_module
 from whisper_dispatcher.worker.golden import GoldenClip, default_clip
 from whisper_dispatcher.worker.inference_form import InferenceOptions
 from whisper_dispatcher.worker.supervisor import MAX_RESTART_DELAY_S, Supervisor, restart_delay_s
@@ -98,7 +99,8 @@ async def test_a_server_that_comes_free_after_a_timeout_is_kept(config, clip):
         assert (state.pid, state.restarts) == (first, 0)
 
 
-async def test_a_crash_inside_a_request_is_a_failure_of_that_request_alone(stub_config, clip):
+async def test_a_crash_inside_a_request_is_a_failure_of_that_request_alone(stub_config, clip, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "CRASH_NOTICE_S", 10.0)
     async with supervised(stub_config("--delay-ms", "1", "--crash-at", "2"), clip) as supervisor:
         first = supervisor.states()[0].pid
         with pytest.raises(JobFailed) as failure:
