@@ -46,7 +46,7 @@ SETTINGS = {
     "bot": "whisper_bot.settings.BotSettings",
 }
 WORST_EXPOSURE = 3.0
-START_S = 60.0
+START_S = 100.0
 TEXT = "hello world one two three"
 
 

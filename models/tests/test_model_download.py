@@ -20,7 +20,7 @@ from whisper_models.bundled import demo_model_path
 from whisper_models.catalogue import CatalogueModel
 from whisper_models.download import DownloadFailed, DownloadPolicy, DownloadReason, download_model, retry_delay_s
 
-QUICK = DownloadPolicy(attempts=3, first_delay_s=0.001, connect_timeout_s=2.0, stall_timeout_s=2.0)
+QUICK = DownloadPolicy(attempts=3, first_delay_s=0.001, connect_timeout_s=30.0, stall_timeout_s=30.0)
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ async def test_a_stalled_download_ends_and_keeps_what_it_has(
         model_server.released.wait(30)
 
     model_server.behaviours = [stall]
-    impatient = DownloadPolicy(attempts=1, stall_timeout_s=0.2)
+    impatient = DownloadPolicy(attempts=1, stall_timeout_s=3.0)
     failure = await failure_of(model, tmp_path, model_server.url, impatient)
     assert failure.reason is DownloadReason.STALLED
     assert (tmp_path / "ggml-own.bin.part").stat().st_size == 4000

@@ -23,7 +23,7 @@ from whisper_models.s3 import Credentials, error_code, object_url, signer
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 KEY = "speech models/ggml-ümlaut+1.bin"
-QUICK = DownloadPolicy(attempts=3, first_delay_s=0.001, connect_timeout_s=2.0, stall_timeout_s=5.0)
+QUICK = DownloadPolicy(attempts=3, first_delay_s=0.001, connect_timeout_s=30.0, stall_timeout_s=30.0)
 READ_ALL = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}}
 
 

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.topology import Limits
 from whisper_dispatcher.local.tools import nats_server_path
+from whisper_dispatcher.loopback import free_port
 from whisper_operator import nats_jwt, nats_keys
 from whisper_operator.nats_users import Signing, inbox_prefix, worker_credentials
 
@@ -43,7 +43,7 @@ class KeyedQueue:
         return str(path)
 
     async def connect(self, credentials: str, inbox: str) -> JetStream:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await JetStream.connect(
                 self.url, name="test", credentials=self.file(credentials), inbox_prefix=inbox
             )
@@ -85,8 +85,7 @@ class KeyedQueue:
 @contextmanager
 def keyed_queue(folder: Path) -> Iterator[KeyedQueue]:
     keys = nats_keys.new_keys(secrets.token_bytes, int(time.time()))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     (folder / "auth.conf").write_text(keys["auth.conf"])
     config = folder / "nats.conf"
     config.write_text(

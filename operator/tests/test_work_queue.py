@@ -6,7 +6,7 @@ import pytest
 
 from whisper_operator.work_queue import KeyedQueue
 
-REST_S = 0.2
+REST_S = 1.0
 
 
 @pytest.fixture

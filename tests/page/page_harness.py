@@ -79,12 +79,18 @@ class Visit:
 
     def send(self, name: str, data: bytes) -> Locator:
         """Its card."""
+        self._wait_signed_in()
         self.page.locator("#files").set_input_files({"name": name, "mimeType": "", "buffer": data})
         return self.card(name)
 
     def drop(self, name: str, data: bytes) -> Locator:
+        self._wait_signed_in()
         self.page.evaluate(DROP, [name, base64.b64encode(data).decode()])
         return self.card(name)
+
+    def _wait_signed_in(self) -> None:
+        """Before that the page does not hear that a file is chosen."""
+        self.page.locator("#workspace").wait_for()
 
     def send_sample(self, sample: str, name: str) -> Locator:
         return self.send(name, sample_path(sample).read_bytes())

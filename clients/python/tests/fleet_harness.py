@@ -58,12 +58,23 @@ class Fleet:
         assert pid, f"{name} does not run"
         os.kill(pid, signal.SIGKILL)
 
+    @contextmanager
+    def halted(self, name: str) -> Iterator[None]:
+        """Nothing happens in it meanwhile."""
+        pid = self.pid(name)
+        assert pid, f"{name} does not run"
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def wait_ready(self) -> None:
         until(lambda: is_ready(self.url), START_S)
 
     def jobs(self) -> list[dict[str, object]]:
         """Every job of the key, newest first."""
-        with httpx.Client(base_url=self.url, headers={"X-API-Key": self.key}) as http:
+        with httpx.Client(base_url=self.url, headers={"X-API-Key": self.key}, timeout=60) as http:
             found: list[dict[str, object]] = []
             after: dict[str, str] = {}
             while True:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,11 @@ class Fleet:
 
     def everything_written(self) -> bytes:
         """All that lies in the data folder: logs, the queue's own store, settings."""
-        return b"".join(path.read_bytes() for path in self.data.rglob("*") if path.is_file())
+        found = bytearray()
+        for path in self.data.rglob("*"):
+            with suppress(FileNotFoundError, IsADirectoryError):  # the queue runs, and removes what is done
+                found += path.read_bytes()
+        return bytes(found)
 
     def answer_to(self, chat: int, message_id: int, limit_s: float = 60.0) -> Shown:
         """The reply to a message once it is more than word of the work on it."""

@@ -28,6 +28,8 @@ class Fault:
     status: int = 0
     retry_after_s: int | None = None
     delay_s: float = 0.0
+    until: Callable[[], bool] = lambda: True
+    """It waits for this, too."""
     applied: bool = False
     description: str = "Internal Server Error"
 
@@ -155,6 +157,8 @@ class FakeTelegram(BotApi):
         if fault.applied:
             handler(params)
         await asyncio.sleep(fault.delay_s * self._clock_scale)
+        while not fault.until():  # noqa: ASYNC110 - the test looks at what came meanwhile
+            await asyncio.sleep(0.05)
         if fault.status == 0:
             assert request.transport
             request.transport.abort()

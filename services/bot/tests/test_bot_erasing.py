@@ -15,6 +15,8 @@ from whisper_bot.records import Note
 from whisper_bot.store import Kept
 
 CHAT = 60
+ANOTHER_CHAT = 61
+"""In which nothing else is to be erased."""
 SENTENCES = "This is one of very many sentences. " * 250
 
 
@@ -86,12 +88,12 @@ async def test_what_is_erased_while_it_is_uploaded_leaves_no_job(bot: BotStage) 
         await erase(job)
 
     bot.gateway.erase = first_away  # type: ignore[method-assign]
-    bot.telegram.say(CHAT, **voice(bot))
+    bot.telegram.say(ANOTHER_CHAT, **voice(bot))
     await upload.reached.wait()
-    command = bot.telegram.say(CHAT, text="/delete")
-    await until(lambda: bool(bot.telegram.replies_to(CHAT, command)))
+    command = bot.telegram.say(ANOTHER_CHAT, text="/delete")
+    await until(lambda: bool(bot.telegram.replies_to(ANOTHER_CHAT, command)))
     upload.go.set()
-    await bot.settled(CHAT)
+    await bot.settled(ANOTHER_CHAT)
     assert not away and bot.stage.stand_in.seen
     assert await bot.jobs() == []
 

@@ -48,7 +48,7 @@ def fast_clock() -> Clock:
 
 @pytest.fixture
 async def telegram(fake: FakeTelegram) -> AsyncIterator[Telegram]:
-    telegram = Telegram(TOKEN, fake.url, clock=fast_clock(), request_timeout_s=2)
+    telegram = Telegram(TOKEN, fake.url, clock=fast_clock())
     yield telegram
     await telegram.close()
 
@@ -124,7 +124,7 @@ async def test_a_reply_to_a_deleted_message_is_sent_without_it(fake: FakeTelegra
 
 async def test_progress_is_dropped_while_its_chat_is_paused(fake: FakeTelegram, telegram: Telegram) -> None:
     message = await telegram.send(Place(1), TextAnswer("wait …"))
-    faults(fake, Fault(429, retry_after_s=30))
+    faults(fake, Fault(429, retry_after_s=3000))
     assert await telegram.try_edit(1, message, TextAnswer("1 %"))
     calls = len(fake.calls)
     assert await telegram.try_edit(1, message, TextAnswer("2 %"))

@@ -23,7 +23,7 @@ from whisper_bot.store import UPDATES_STREAM, Store, ensure_streams
 from whisper_bot.telegram import Telegram, real_clock
 from whisperfleet.client import AsyncClient
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 _numbers = itertools.count(1, 10_000)
 """Bots of one test file share a nats-server, which must not take their updates for the same."""
 

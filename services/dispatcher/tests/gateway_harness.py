@@ -31,7 +31,7 @@ from whisper_dispatcher.loopback import free_port
 
 MODEL = "base.en"
 WINDOW_S = 10.0
-START_LIMIT_S = 20.0
+START_LIMIT_S = 60.0
 
 
 class NatsServer:
