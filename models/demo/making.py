@@ -17,7 +17,7 @@ from models.demo.ggml_file import write_model
 from models.demo.network import Weights
 from models.demo.speech import SHARD, UTTERANCES, make_pool
 from models.demo.tokens import FILES
-from models.demo.training import Progress, load, train
+from models.demo.training import Progress, load, optimiser, train
 from whisper_models.cache import cache_folder
 
 CHECKPOINT = "checkpoint.npz"
@@ -38,7 +38,7 @@ def make_model(work: Path, into: Path, steps: int, share: float, console: Consol
     jax.config.update("jax_compilation_cache_dir", str(work / "compiled"))
     began = time.monotonic()
     _speak(work / "pool", share, console)
-    state, done = load(work / CHECKPOINT)
+    state, done = load(work / CHECKPOINT, optimiser(steps))
     if done > steps:
         raise MakingFailed(f"{work / CHECKPOINT} has {done:,} steps, more than {steps:,}. Remove it to begin again.")
     console.print(f"training: step {done:,} of {steps:,}")

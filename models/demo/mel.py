@@ -50,6 +50,15 @@ def normalised(log_power: Floats, loudest: float) -> Floats:
     return np.asarray((np.maximum(log_power, loudest - DYNAMIC_RANGE) + 4) / 4, np.float32)
 
 
+def as_by_another_throat(log_power: Floats, factor: float) -> Floats:
+    """All of a voice's resonances `factor` times as high, as shorter or longer throats have them."""
+    mels = np.linspace(0, _hz_to_mel(SAMPLE_RATE_HZ / 2), N_MELS + 2)[1:-1]
+    heard_at = np.interp(_mel_to_hz(mels) / factor, _mel_to_hz(mels), np.arange(N_MELS))
+    below = np.minimum(heard_at.astype(int), N_MELS - 2)
+    share = (heard_at - below).astype(np.float32)
+    return np.asarray(log_power[:, below] * (1 - share) + log_power[:, below + 1] * share, np.float32)
+
+
 @cache
 def _hann() -> Floats:
     return np.asarray(0.5 * (1 - np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)), np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.demo import tokens
-from models.demo.mel import DYNAMIC_RANGE, FRAMES_PER_SECOND, N_MELS, SILENCE, Floats, normalised
+from models.demo.mel import DYNAMIC_RANGE, FRAMES_PER_SECOND, N_MELS, SILENCE, Floats, as_by_another_throat, normalised
 from models.demo.speech import Pool, Utterance, unpacked
 
 FULL_WINDOW = 512
@@ -39,6 +39,9 @@ P_EMPTY = 0.10
 P_NOISE = 0.6
 P_LOUDER_ELSEWHERE = 0.4
 P_TELEPHONE = 0.12
+P_ANOTHER_THROAT = 0.6
+THROATS = (0.85, 1.18)
+"""Of which factor the resonances of a voice are moved: more speakers than espeak-ng has."""
 _FIRST_MEL_ABOVE_4_KHZ = 62
 
 
@@ -210,6 +213,8 @@ def _laid_out(
         begin, end = max(0, -offset), min(n_mels, len(spoken.log_power) - offset)
         if end > begin:
             heard = unpacked(spoken.log_power[begin + offset : end + offset]) + (level + chance.uniform(-0.6, 0.6))
+            if chance.random() < P_ANOTHER_THROAT:
+                heard = as_by_another_throat(heard, chance.uniform(*THROATS))
             log_power[begin:end] = np.maximum(log_power[begin:end], heard)
         starts_s = [start_s - origin_s for start_s in spoken.starts_s]
         words += [

@@ -7,7 +7,7 @@ import pytest
 
 from models.demo import tokens, windows
 from models.demo.batches import HISTORY, Batch, Shape, draw_batch, draw_history
-from models.demo.mel import N_MELS
+from models.demo.mel import N_MELS, Floats, as_by_another_throat, log_mel
 from models.demo.noise import NOISES, room
 from models.demo.speech import Pool, Utterance, packed, unpacked
 from models.demo.windows import FULL_WINDOW, Unlabelled, Word, draw_window, targets_of
@@ -161,3 +161,14 @@ def test_a_room_adds_a_tail_and_keeps_the_length() -> None:
 def test_packing_loses_less_than_a_fortieth() -> None:
     log_power = np.random.default_rng(1).uniform(-10, 2.7, (50, N_MELS)).astype(np.float32)
     assert np.abs(unpacked(packed(log_power)) - log_power).max() <= 0.0251
+
+
+@pytest.mark.parametrize("factor", [0.85, 1.18])
+@pytest.mark.parametrize("hz", [500.0, 3_000.0])
+def test_another_throat_moves_a_tone_by_its_factor(hz: float, factor: float) -> None:
+    moved = as_by_another_throat(tone(hz), factor)
+    assert abs(int(moved[50].argmax()) - int(tone(hz * factor)[50].argmax())) <= 1
+
+
+def tone(hz: float) -> Floats:
+    return log_mel(np.sin(2 * np.pi * hz * np.arange(16_000) / 16_000).astype(np.float32))
