@@ -58,7 +58,7 @@ def write_files(weights: Weights, into: Path, console: Console) -> None:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         console.print(f"{path}: {path.stat().st_size:,} bytes, sha256 {digest}", soft_wrap=True)
     console.print(
-        "The catalogue, models/src/whisper_models/catalogue.py, must name the bundled file's size and sha256."
+        "The catalogue, models/src/whisper_models/catalogue.py, must name the size and the sha256 of both."
     )
 
 
