@@ -57,9 +57,7 @@ def write_files(weights: Weights, into: Path, console: Console) -> None:
         write_model(path, arrays, vocabulary, SIZES)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         console.print(f"{path}: {path.stat().st_size:,} bytes, sha256 {digest}", soft_wrap=True)
-    console.print(
-        "The catalogue, models/src/whisper_models/catalogue.py, must name the size and the sha256 of both."
-    )
+    console.print("The catalogue, models/src/whisper_models/catalogue.py, must name the size and the sha256 of both.")
 
 
 def _speak(pool: Path, share: float, console: Console) -> None:

@@ -19,8 +19,8 @@ from whisper_models.bundled import sample_path
 
 RECORDING = "ten-minutes.ogg"
 LIMIT_S = 400.0
-MAX_WORD_ERROR_RATE = 0.1
-"""The demo model's own: at times it drops the end of a long window."""
+MAX_WORD_ERROR_RATE = 0.02
+"""The demo model's own: whole it hears every word, and windows that are cut elsewhere cost it a few."""
 
 pytestmark = pytest.mark.timeout(LIMIT_S + 60)
 

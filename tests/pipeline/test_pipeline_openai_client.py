@@ -35,7 +35,17 @@ def plain(text: str) -> str:
 
 @pytest.mark.parametrize(
     "sample",
-    ["hello.wav", "voice-note.ogg", "message.mp3", "stereo.wav", "note.m4a", "note.webm", "note.flac", "video.mp4"],
+    [
+        "hello.wav",
+        "voice-note.ogg",
+        "message.mp3",
+        "stereo.wav",
+        "note.m4a",
+        "note.webm",
+        "note.flac",
+        "call.amr",
+        "video.mp4",
+    ],
 )
 def test_every_kind_of_recording_becomes_its_words(api: openai.OpenAI, sample: str) -> None:
     answer = api.audio.transcriptions.create(model="whisper-1", file=sample_path(sample))

@@ -36,16 +36,16 @@ class CatalogueModel:
 DEMO = CatalogueModel(
     name=DEMO_MODEL,
     file="ggml-demo.en-q5_0.bin",
-    size_bytes=5_310_560,
+    size_bytes=4_668_607,
     sha1=None,
-    sha256="0814e50a60ae265d96f3746c188c6840ec6bb2131cd715d2c353e21123072633",
+    sha256="f0e3d7c7c3e7a51842b36077664e853c208b480f6e438659fda35f6630906093",
 )
 DEMO_MULTILINGUAL = CatalogueModel(
     name="demo",
     file="ggml-demo-q5_0.bin",
     size_bytes=4_668_677,
     sha1=None,
-    sha256="da9443b2be415fa100763336b16a00b5f1b23806c9a7408daee2fc7ca6a6022c",
+    sha256="2449bc9beca78a55b56830b69170a1781ee0d5a0d77a53498d5b8b85d727b2a2",
 )
 BUNDLED = {model.name: model for model in (DEMO, DEMO_MULTILINGUAL)}
 """Come with the checkout and are never downloaded, so `catalogue()` does not list them."""

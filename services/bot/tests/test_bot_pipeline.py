@@ -94,7 +94,7 @@ def test_a_language_that_the_model_does_not_know_is_said_so(fleet: Fleet, spoken
 def test_a_recording_of_minutes_is_folded_or_a_file(fleet: Fleet) -> None:
     telegram = fleet.telegram
     content = sample_path("minutes.mp3").read_bytes()
-    audio = {"audio": {"file_id": telegram.add_file(content), "duration": 147, "file_name": "talk.mp3"}}
+    audio = {"audio": {"file_id": telegram.add_file(content), "duration": 182, "file_name": "talk.mp3"}}
     answer = fleet.answer_to(4, telegram.say(4, **audio), limit_s=200)
     assert answer.entities[0]["type"] == "expandable_blockquote"
     assert answer.text.startswith("turn off the blue light")
