@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bot_harness import Bots, Fleet, started_fleet
 from chaos_bot import stub_whisper_server
-from gateway_harness import NatsServer, prepare
+from gateway_harness import prepared_nats
 from rich.console import Console
 
 from whisper_dispatcher.local.tools import ensure_whisper_server
@@ -38,13 +37,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 @pytest.fixture(scope="module")
 def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a nats-server with the gateway's streams."""
-    nats = NatsServer(tmp_path_factory.mktemp("nats"))
-    nats.start()
-    try:
-        asyncio.run(prepare(nats.url))
+    with prepared_nats(tmp_path_factory.mktemp("nats")) as nats:
         yield nats.url
-    finally:
-        nats.kill()
 
 
 @pytest.fixture(scope="module")

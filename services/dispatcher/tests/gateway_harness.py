@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,6 +67,18 @@ class NatsServer:
         if self._process:
             self._process.kill()
             self._process.wait()
+
+
+@contextmanager
+def prepared_nats(folder: Path) -> Iterator[NatsServer]:
+    """With every stream and one model."""
+    server = NatsServer(folder)
+    server.start()
+    try:
+        asyncio.run(prepare(server.url))
+        yield server
+    finally:
+        server.kill()
 
 
 @dataclass
