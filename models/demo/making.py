@@ -17,7 +17,7 @@ from models.demo.ggml_file import write_model
 from models.demo.network import Weights
 from models.demo.speech import SHARD, UTTERANCES, make_pool
 from models.demo.tokens import FILES
-from models.demo.training import Progress, load, optimiser, train
+from models.demo.training import ForeignCheckpoint, Progress, steps_done, train
 from whisper_models.cache import cache_folder
 
 CHECKPOINT = "checkpoint.npz"
@@ -38,13 +38,15 @@ def make_model(work: Path, into: Path, steps: int, share: float, console: Consol
     jax.config.update("jax_compilation_cache_dir", str(work / "compiled"))
     began = time.monotonic()
     _speak(work / "pool", share, console)
-    state, done = load(work / CHECKPOINT, optimiser(steps))
+    checkpoint = work / CHECKPOINT
+    done = steps_done(checkpoint)
     if done > steps:
-        raise MakingFailed(f"{work / CHECKPOINT} has {done:,} steps, more than {steps:,}. Remove it to begin again.")
+        raise MakingFailed(f"{checkpoint} has {done:,} steps, more than {steps:,}. Remove it to begin again.")
     console.print(f"training: step {done:,} of {steps:,}")
-    weights = state.averaged
-    if done < steps:
-        weights = train(work / "pool", work / CHECKPOINT, steps, lambda progress: _report(progress, work, console))
+    try:
+        weights = train(work / "pool", checkpoint, steps, lambda progress: _report(progress, work, console))
+    except ForeignCheckpoint:
+        raise MakingFailed(f"{checkpoint} is of another recipe. Remove it to begin again.") from None
     write_files(weights, into, console)
     console.print(f"made in {(time.monotonic() - began) / 60:.0f} minutes")
 
@@ -74,7 +76,8 @@ def _report(progress: Progress, work: Path, console: Console) -> None:
     left_min = (progress.steps - progress.step) * progress.seconds_per_step / 60
     console.print(
         f"step {progress.step:,} of {progress.steps:,}  token loss {progress.tokens:.3f}  "
-        f"frame loss {progress.frames:.3f}  words right {progress.right_words:.1%}  {left_min:.0f} minutes left"
+        f"frame loss {progress.frames:.3f}  words right {progress.right_words:.1%}  {left_min:.0f} minutes left",
+        soft_wrap=True,
     )
     with (work / "log.jsonl").open("a") as log:
         log.write(

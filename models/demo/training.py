@@ -40,6 +40,10 @@ class State(NamedTuple):
     optimiser: optax.OptState
 
 
+class ForeignCheckpoint(Exception):
+    """Another network or another optimiser saved it."""
+
+
 class Losses(NamedTuple):
     total: Array
     tokens: Array
@@ -139,20 +143,32 @@ def save(path: Path, state: State, step: int) -> None:
     part_file.replace(path)
 
 
-def load(path: Path, rule: optax.GradientTransformation) -> tuple[State, int]:
-    """The state and the number of steps that led to it."""
+def steps_done(path: Path) -> int:
+    """Of the training that the checkpoint was saved in; 0 without one."""
+    if not path.is_file():
+        return 0
+    with np.load(path) as file:
+        return int(file["step"])
+
+
+def load(path: Path, rule: optax.GradientTransformation) -> State:
+    """The first one without a checkpoint. Raises ForeignCheckpoint."""
     state = fresh_state(rule)
     if not path.is_file():
-        return state, 0
+        return state
+    leaves, structure = jax.tree.flatten(state)
     with np.load(path) as file:
-        leaves = [jnp.asarray(file[f"arr_{number}"]) for number in range(len(file.files) - 1)]
-        return jax.tree.unflatten(jax.tree.structure(state), leaves), int(file["step"])
+        saved = [file[name] for name in file.files if name != "step"]
+    if [leaf.shape for leaf in saved] != [leaf.shape for leaf in leaves]:
+        raise ForeignCheckpoint
+    restored: State = jax.tree.unflatten(structure, map(jnp.asarray, saved))
+    return restored
 
 
 def train(pool: Path, checkpoint: Path, steps: int, report: Callable[[Progress], None]) -> Weights:
-    """Goes on from the checkpoint if there is one; returns the averaged weights."""
+    """Goes on from the checkpoint if there is one; returns the averaged weights. Raises ForeignCheckpoint."""
     rule = optimiser(steps)
-    state, done = load(checkpoint, rule)
+    state, done = load(checkpoint, rule), steps_done(checkpoint)
     recent: list[Losses] = []
     began = time.monotonic()
     for step, batch in enumerate(batches(Pool(pool), course(steps), done), start=done):
