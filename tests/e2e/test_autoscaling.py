@@ -54,7 +54,7 @@ def test_the_queue_wakes_pods_and_lets_them_sleep_again_without_cutting_a_window
     before = count_deliveries(cluster, "first")
 
     with ThreadPoolExecutor(JOBS) as clients:
-        jobs = [clients.submit(gateway.transcribe, model="first", number=number, limit_s=400) for number in range(JOBS)]
+        jobs = [clients.submit(gateway.transcribe, model="first", number=number, limit_s=180) for number in range(JOBS)]
         namespace.wait("All pods take work", lambda: ready_pods(namespace) == MOST, limit_s=120)
         # Two of three pods must go while all are at work.
         namespace.server("scaled", SCALED | {"autoscaling": SCALED["autoscaling"] | {"maxReplicas": 1}})

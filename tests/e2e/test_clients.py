@@ -12,8 +12,6 @@ from tests.e2e.speech import Gateway
 
 REVOKED_S = 5.0
 """Within which a key that is taken away must stop working."""
-LEADS_WITHIN_S = 30.0
-"""Of an operator that has just started, where the last one did not hand over."""
 REFUSED: dict[str, tuple[Manifest, str]] = {
     "fewer than no requests": ({"quotas": {"requestsPerMinute": 0}}, "spec.quotas.requestsPerMinute"),
     "a model that is no name": ({"models": ["a b"]}, "spec.models[0]"),
@@ -29,8 +27,8 @@ def caller(namespace: Objects, gateway_url: str) -> Gateway:
     return Gateway(gateway_url, namespace.client_key("app"))
 
 
-def wait_refused(namespace: Objects, caller: Gateway, limit_s: float = REVOKED_S) -> None:
-    namespace.wait("The key is refused", lambda: caller.status() == httpx.codes.UNAUTHORIZED, limit_s=limit_s)
+def wait_refused(namespace: Objects, caller: Gateway) -> None:
+    namespace.wait("The key is refused", lambda: caller.status() == httpx.codes.UNAUTHORIZED, limit_s=REVOKED_S)
 
 
 def test_a_deleted_clients_key_is_refused_within_seconds_and_its_secret_goes(
@@ -54,7 +52,7 @@ def test_a_client_deleted_while_no_operator_runs_is_revoked_by_the_next(
     finally:
         platform.kubectl("scale", installation.OPERATOR, "--replicas=1")
         platform.kubectl("rollout", "status", installation.OPERATOR, "--timeout=60s", limit_s=65)
-    wait_refused(namespace, caller, limit_s=LEADS_WITHIN_S)
+    wait_refused(namespace, caller)
 
 
 def test_another_rotation_is_another_key_and_the_old_one_is_refused(namespace: Objects, caller: Gateway) -> None:

@@ -41,8 +41,7 @@ MISSING: dict[str, tuple[Manifest, str, str, str]] = {
         "nothing",
     ),
 }
-SAID_WITHIN_S = 60.0
-"""Some of it is known only once a volume was made and a pod scheduled."""
+SAID_WITHIN_S = 30.0
 
 
 @pytest.mark.parametrize("what", MISSING)

@@ -121,8 +121,8 @@ def test_a_permission_that_goes_takes_login_and_pods_along(tenant: Objects, clus
     tenant.wait_ready("given")
     try:
         installation.install(cluster, {"operator.queues.tenant-*": "{nothing}"})
-        tenant.wait_reason("given", "Ready", "QueueNotAllowed", limit_s=LIMIT_S)
-        tenant.wait("The login is gone", lambda: not has_secret(tenant, "given"), limit_s=LIMIT_S)
+        tenant.wait_reason("given", "Ready", "QueueNotAllowed", limit_s=SAID_WITHIN_S)
+        tenant.wait("The login is gone", lambda: not has_secret(tenant, "given"), limit_s=SAID_WITHIN_S)
         tenant.wait("The pods are gone", lambda: not pods_of("given", tenant), limit_s=LIMIT_S)
         assert ("PersistentVolumeClaim", "given-model") in tenant.children("given")
     finally:

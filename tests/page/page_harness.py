@@ -27,6 +27,12 @@ DROP = """([name, data]) => {
   transfer.items.add(new File([bytes], name));
   document.querySelector("#drop").dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
 }"""
+SHOWS = """([text, limitMs]) => new Promise((resolve, reject) => {
+  const look = () => document.querySelector("#record").innerText.trim() === text ? resolve() : requestAnimationFrame(look);
+  setTimeout(() => reject(new Error(`The button never showed: ${text}`)), limitMs);
+  look();
+})"""
+"""A second shows for a second: too short for the looks of `expect`."""
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -100,6 +106,9 @@ class Visit:
 
     def button(self, card: Locator, name: str) -> Locator:
         return card.get_by_role("button", name=name, exact=True)
+
+    def wait_recorded(self, shown: str) -> None:
+        self.page.evaluate(SHOWS, [f"Stop and send ({shown})", PATIENCE_MS])
 
     def draw(self, name: str) -> None:
         if folder := os.environ.get(IMAGES):

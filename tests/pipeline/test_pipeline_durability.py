@@ -181,6 +181,9 @@ def test_an_identical_upload_joins_the_job_only_while_it_runs(http: httpx.Client
     again = submit(http, audio, prompt=ENDLESS)
     assert again != first
     http.delete(again)
+    done = submit(http, audio)
+    assert finished(http, done)["state"] == "completed"
+    assert submit(http, audio) != done
 
 
 def test_a_webhook_tells_of_the_end_signed_with_the_clients_secret(up: Up, receiver: Receiver) -> None:
