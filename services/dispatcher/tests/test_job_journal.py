@@ -10,7 +10,7 @@ from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import DeadLetter, JobState, WindowFailure
 from whisper_dispatcher.jetstream import objects
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.connection import JetStream, Stored
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobView
 
@@ -116,6 +116,23 @@ async def test_a_second_failure_does_not_take_the_dead_letter_of_the_first(jobs:
     view = await jobs.accept()
     late = JobView(jobs.client, view.job, record=view.record)
     assert await journal.fail(jobs.jetstream, view, TIMEOUT, "Too slow.")
+    assert not await journal.fail(jobs.jetstream, late, TIMEOUT, "Too slow again.")
+    assert await dead_letter(jobs, view.job)
+
+
+async def test_a_replica_that_is_behind_does_not_cost_the_dead_letter_of_the_first(
+    jobs: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = await jobs.accept()
+    late = JobView(jobs.client, view.job, record=view.record)
+    assert await journal.fail(jobs.jetstream, view, TIMEOUT, "Too slow.")
+    answers: list[Stored | None] = [None, None]
+    read = jobs.jetstream.get_last
+
+    async def read_behind(stream: str, subject: str) -> Stored | None:
+        return answers.pop() if answers else await read(stream, subject)
+
+    monkeypatch.setattr(jobs.jetstream, "get_last", read_behind)
     assert not await journal.fail(jobs.jetstream, late, TIMEOUT, "Too slow again.")
     assert await dead_letter(jobs, view.job)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from whisper_contracts import names
@@ -21,6 +22,7 @@ from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import WrongLastSequence
 from whisper_dispatcher.jobs.index import TOMBSTONE_TTL_S, JobView
 
+_REPLICA_LOOK_S = 0.05
 _TOMBSTONE_HEADERS = {"Nats-TTL": f"{TOMBSTONE_TTL_S}s"}
 
 
@@ -110,14 +112,24 @@ async def fail(
     await _queue_hook(jetstream, view)
     state = JobState(state="failed", at=now, generation=view.generation, reason=reason, message=message)
     won = await set_state(jetstream, view, state)
-    if not won and not await _is_failed(jetstream, view):
-        await jetstream.purge(names.JOURNAL_STREAM, names.dead_subject(view.client, view.job))
+    if not won:
+        winner = await _state_that_won(jetstream, view)
+        if winner is None or winner.state != "failed":
+            await jetstream.purge(names.JOURNAL_STREAM, names.dead_subject(view.client, view.job))
     return won
 
 
-async def _is_failed(jetstream: JetStream, view: JobView) -> bool:
-    stored = await jetstream.get_last(names.JOURNAL_STREAM, names.state_subject(view.client, view.job))
-    return stored is not None and JobState.decode(stored.data).state == "failed"
+async def _state_that_won(jetstream: JetStream, view: JobView) -> JobState | None:
+    """Newer than the state this process has seen; None when the job was erased since."""
+    subject = names.state_subject(view.client, view.job)
+    while True:
+        stored = await jetstream.get_last(names.JOURNAL_STREAM, subject)
+        if stored is not None and stored.sequence > view.state_sequence:
+            return JobState.decode(stored.data)
+        if not await jetstream.holds(names.JOURNAL_STREAM, subject):
+            return None
+        # The replica that answered is behind.
+        await asyncio.sleep(_REPLICA_LOOK_S)
 
 
 async def cancel(jetstream: JetStream, view: JobView) -> bool:
