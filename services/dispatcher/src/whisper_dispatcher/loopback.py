@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 import socket
+from itertools import cycle, islice
 
 HOST = "127.0.0.1"
 _BELOW_OUTGOING = range(20_000, 32_000)
 """Where no system takes the near ends of outgoing connections from. One of those could hold a server's port while it is
 restarted: its own client's even, which then is connected to itself."""
+_CANDIDATES = cycle(random.sample(_BELOW_OUTGOING, len(_BELOW_OUTGOING)))
 
 
 def free_port() -> int:
-    candidates = random.sample(_BELOW_OUTGOING, 100)
-    return next(port for port in candidates if is_free(port))
+    """Another one at each call: the server that the last was drawn for may not listen on it yet."""
+    return next(port for port in islice(_CANDIDATES, len(_BELOW_OUTGOING)) if is_free(port))
 
 
 def is_free(port: int) -> bool:
