@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
@@ -150,9 +151,25 @@ def window_result(index: int, text: str) -> WindowResult:
     return WindowResult(index=index, language="en", segments=(segment,) if text else ())
 
 
+class Overheard:
+    """What an application answers, as soon as it says it: httpx shows nothing before the end."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.said = b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def note(message: Message) -> None:
+            self.said += message.get("body", b"")
+            await send(message)
+
+        await self._app(scope, receive, note)
+
+
 @dataclass
 class Stage:
     gateway: Gateway
+    app: Overheard
     http: httpx.AsyncClient
     """Sends a valid key."""
     jetstream: JetStream
@@ -202,11 +219,11 @@ async def stage(url: str, **settings: object) -> AsyncIterator[Stage]:
         assert client
         tail = Tail(playing, names.JOURNAL_STREAM, [names.job_filter(client.client, "*")], stand_in.apply)
         await tail.start()
-        transport = httpx.ASGITransport(create_app(gateway))
+        app = Overheard(create_app(gateway))
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://gateway", headers={"X-API-Key": key}, timeout=30
+            transport=httpx.ASGITransport(app), base_url="http://gateway", headers={"X-API-Key": key}, timeout=30
         ) as http:
-            yield Stage(gateway, http, jetstream, stand_in, key, client.client)
+            yield Stage(gateway, app, http, jetstream, stand_in, key, client.client)
         await stand_in.stop()
         await tail.stop()
         await gateway.stop()

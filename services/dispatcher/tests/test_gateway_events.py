@@ -129,8 +129,10 @@ async def test_after_the_final_event_there_is_nothing_to_come_back_for(on: Stage
 async def test_comments_keep_an_idle_stream_open(on: Stage) -> None:
     on.stand_in.after_plan.clear()
     job = await on.submit()
-    asyncio.get_running_loop().call_later(0.5, on.stand_in.after_plan.set)
-    assert ": keep-alive\n\n" in (await followed(on, job)).text
+    following = asyncio.create_task(followed(on, job))
+    await until(lambda: b": keep-alive\n\n" in on.app.said)
+    on.stand_in.after_plan.set()
+    assert parsed((await following).text)[-1].name == "completed"
 
 
 async def test_a_cancelled_job_says_so(on: Stage) -> None:

@@ -87,8 +87,10 @@ async def test_a_failure_in_the_middle_of_a_stream_is_an_api_error(nats_url: str
         on.stand_in.failure = FailureReason.SERVER_ERROR
         transport = httpx.AsyncClient(transport=on.http._transport)
         async with openai.AsyncOpenAI(api_key=on.key, base_url="http://gateway/v1", http_client=transport) as api:
-            asyncio.get_running_loop().call_later(0.3, on.stand_in.after_plan.set)
-            stream = await api.audio.transcriptions.create(model=MODEL, file=NOTE, stream=True)
+            asking = asyncio.create_task(api.audio.transcriptions.create(model=MODEL, file=NOTE, stream=True))
+            await until(lambda: b": keep-alive\n\n" in on.app.said)
+            on.stand_in.after_plan.set()
+            stream = await asking
             with pytest.raises(openai.APIError, match="It failed with server_error"):
                 [event async for event in stream]
 
