@@ -73,7 +73,7 @@ chaos-bot: $(SETUP) ## Kill bot, gateway and NATS under 300 recordings; writes b
 	@$(BIN)/python services/bot/tests/chaos_bot.py --out build/chaos-bot.json
 
 page-images: $(SETUP) ## Draw the web page's states into docs/images again
-	@WHISPERFLEET_PAGE_IMAGES=docs/images $(BIN)/python -m pytest -q tests/page/test_web_page.py
+	@WHISPERFLEET_PAGE_IMAGES=docs/images $(BIN)/python -m pytest -q tests/page
 
 .venv/.demo-model: $(SETUP) models/demo/requirements.lock
 	@echo "Installing what training needs into .venv"

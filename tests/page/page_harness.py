@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 from tests.programs import program
 from up_harness import Up
@@ -19,6 +20,7 @@ from whisper_models.bundled import sample_path
 IMAGES = "WHISPERFLEET_PAGE_IMAGES"
 """Set to a folder, each state of the page is drawn into it."""
 PATIENCE_MS = 60_000
+SERIOUS = {"serious", "critical"}
 TALK = "minutes.mp3"
 TALK_BYTES_PER_S = 5000
 DROP = """([name, data]) => {
@@ -132,6 +134,16 @@ def sentences(card: Locator) -> Locator:
 
 def text(card: Locator) -> str:
     return " ".join(card.locator(".text").inner_text().split())
+
+
+def found_by_axe(tab: Visit, where: str) -> list[str]:
+    answer = Axe().run(tab.page)
+    return [
+        f"{where}: {violation['id']}: {node['html']}"
+        for violation in answer.response["violations"]
+        if violation["impact"] in SERIOUS
+        for node in violation["nodes"]
+    ]
 
 
 def talk(seconds: int) -> bytes:
