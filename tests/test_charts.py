@@ -1,4 +1,4 @@
-"""What can be said of the charts without Helm; what it makes of them is in tests/e2e/test_rendered_charts.py."""
+"""What can be said of the charts without Helm; what it makes of them is in tests/e2e/rendered."""
 
 import base64
 import json

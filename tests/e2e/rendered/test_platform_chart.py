@@ -1,141 +1,13 @@
-"""What Helm makes of the charts, held against the API server's own description of its kinds."""
+"""What Helm makes of the platform's chart, held against the API server's own description of its kinds."""
 
 from __future__ import annotations
 
 import json
-import secrets
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from rich.console import Console
-from tests.e2e.cluster import paths
-from tests.e2e.cluster.cluster import Cluster
-from tests.e2e.cluster.programs import client_programs
-from tests.e2e.kinds import write_schemas
-from tests.e2e.objects import Objects
+from tests.e2e.rendered.charts import VALUES, conforms, pods, rendered
 
-from whisper_dispatcher.local.tools import nats_server_path
-from whisper_operator.nats_keys import new_keys
-
-CHARTS = paths.CHECKOUT / "charts"
-LIMIT_S = 60
-NOT_OF_KUBERNETES = "PodMonitor,PrometheusRule"
-DIGEST = "sha256:" + "0" * 64
-
-VALUES: dict[str, dict[str, Any]] = {
-    "as it comes": {},
-    "everything on": {
-        "operator": {"replicas": 3},
-        "image": {"pullSecrets": ["registry"]},
-        "images": {"nats": {"repository": "nats", "digest": DIGEST}},
-        "otlpEndpoint": "http://collector.observability:4318",
-        "gateway": {
-            "ingress": {"enabled": True, "host": "speech.example.com", "className": "nginx", "tlsSecretName": "tls"},
-            "allowFrom": [{"namespaceSelector": {}}],
-            "extraEnv": [{"name": "WHISPERFLEET_DRAIN_WAIT_S", "value": "5"}],
-        },
-        "bot": {
-            "token": {"secretName": "telegram"},
-            "apiKey": {"secretName": "telegram"},
-            "allowed": [12, -100345],
-            "admins": [12],
-            "minutesPerDay": 60,
-            "jobsInFlight": 2,
-            "webhook": {"url": "https://bot.example.com/", "secretName": "telegram"},
-            "telegramApiUrl": "http://telegram-bot-api.chat:8081",
-        },
-        "nats": {"replicas": 3, "persistence": {"storageClassName": "fast", "annotations": {"a": "b"}}},
-        "monitoring": {
-            "podMonitors": {"enabled": True, "labels": {"release": "prometheus"}},
-            "prometheusRule": {"enabled": True},
-            "dashboard": {"enabled": True},
-        },
-        "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}}],
-    },
-    "an external queue with credentials and a private authority": {
-        "nats": {
-            "enabled": False,
-            "external": {
-                "url": "tls://a.example.com:5222,tls://b.example.com:5222",
-                "secretName": "queue",
-                "streamReplicas": 3,
-                "ca": {"secretName": "authority"},
-            },
-        }
-    },
-    "an external queue with passwords": {
-        "nats": {
-            "enabled": False,
-            "external": {"url": "nats://queue", "secretName": "queue", "authentication": "password"},
-        }
-    },
-    "one namespace and nothing for the cluster": {
-        "operator": {"watchNamespace": "speech"},
-        "crds": {"enabled": False},
-    },
-    "what others made": {
-        "rbac": {"create": False},
-        "operator": {"serviceAccount": {"existingName": "their-account"}},
-        "nats": {"existingSecret": "their-keys"},
-        "networkPolicies": {"enabled": False},
-    },
-    "the test cluster's": yaml.safe_load((paths.CHECKOUT / "tests" / "e2e" / "platform.yaml").read_text()),
-    "the operator and the queue alone": {"gateway": {"enabled": False}, "planner": {"enabled": False}},
-}
 every_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-
-
-@pytest.fixture(scope="session")
-def tools() -> dict[str, Path]:
-    return client_programs(Console(stderr=True))
-
-
-@pytest.fixture(scope="session")
-def schemas(cluster: Cluster, platform: Objects, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_schemas(json.loads(cluster.kubectl("get", "--raw", "/openapi/v2")), tmp_path_factory.mktemp("kinds"))
-
-
-@pytest.fixture
-def helm(tools: dict[str, Path], tmp_path: Path) -> Iterator[Any]:
-    def run(command: str, values: dict[str, Any], *, chart: str = "whisperfleet") -> subprocess.CompletedProcess[str]:
-        file = tmp_path / "values.yaml"
-        file.write_text(yaml.safe_dump(values))
-        name = ["speech"] if command == "template" else []
-        return subprocess.run(
-            [tools["helm"], command, *name, CHARTS / chart, "--namespace", "platform", "--values", file],
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-        )
-
-    return run
-
-
-def rendered(helm: Any, values: dict[str, Any], chart: str = "whisperfleet") -> list[dict[str, Any]]:
-    answer = helm("template", values, chart=chart)
-    assert answer.returncode == 0, answer.stderr
-    return [manifest for manifest in yaml.safe_load_all(answer.stdout) if manifest]
-
-
-def conforms(text: str, tools: dict[str, Path], schemas: str) -> None:
-    command = [tools["kubeconform"], "-strict", "-summary", "-skip", NOT_OF_KUBERNETES, "-schema-location", schemas]
-    answer = subprocess.run(command, input=text, capture_output=True, text=True, timeout=LIMIT_S)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-
-
-def pods(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    found = {}
-    for manifest in manifests:
-        spec = (
-            manifest["spec"] if manifest["kind"] == "Pod" else manifest.get("spec", {}).get("template", {}).get("spec")
-        )
-        if spec and manifest["kind"] != "CustomResourceDefinition":
-            found[manifest["metadata"]["name"]] = spec
-    return found
 
 
 @every_values
@@ -279,50 +151,6 @@ def test_the_ingress_lets_long_uploads_and_streams_through(helm):
     assert annotations[f"{nginx}/proxy-read-timeout"] == "3600"
 
 
-def test_three_nats_servers_know_each_other(helm):
-    spec = pods(rendered(helm, VALUES["everything on"]))["speech-whisperfleet-nats"]
-    given = {variable["name"]: variable.get("value") for variable in spec["containers"][0]["env"]}
-    for index in range(3):
-        host = f"speech-whisperfleet-nats-{index}.speech-whisperfleet-nats-peers.platform.svc"
-        assert given[f"ROUTE_{index}"] == f"nats://routes:$(ROUTES_PASSWORD)@{host}:6222"
-
-
-def test_three_nats_servers_are_configured_as_they_were_tried(helm):
-    """In tests/test_three_nats_servers.py, where there is no Helm."""
-
-    def essence(manifests):
-        found = {each["kind"]: each for each in manifests if each["metadata"]["name"].endswith("-nats")}
-        (container,) = found["StatefulSet"]["spec"]["template"]["spec"]["containers"]
-        return found["ConfigMap"]["data"], container["env"], container["args"]
-
-    tried = yaml.safe_load_all((paths.CHECKOUT / "tests" / "rendered" / "three-nats-servers.yaml").read_text())
-    assert essence(rendered(helm, {"nats": {"replicas": 3}})) == essence(tried), (
-        "Run: helm template speech charts/whisperfleet --namespace platform --set nats.replicas=3 --show-only "
-        "templates/nats/configmap.yaml --show-only templates/nats/statefulset.yaml > tests/rendered/three-nats-servers.yaml"
-    )
-
-
-def test_what_was_accepted_is_on_disk(helm):
-    assert "sync_interval: always" in nats_config(helm, {})
-
-
-@pytest.mark.parametrize("replicas", [1, 3])
-def test_nats_server_takes_its_configuration_and_the_keys(helm, tmp_path, replicas):
-    (tmp_path / "nats.conf").write_text(nats_config(helm, {"nats": {"replicas": replicas}}))
-    keys = new_keys(secrets.token_bytes, 1)
-    (tmp_path / "auth.conf").write_text(keys["auth.conf"])
-    routes = {f"ROUTE_{index}": f"nats://routes:{keys['routes.password']}@nats-{index}:6222" for index in range(3)}
-    environment = {"POD_NAME": "nats-0", "ROUTES_PASSWORD": keys["routes.password"]} | routes
-    command = [nats_server_path(), "--config", tmp_path / "nats.conf", "-t"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=environment)
-    assert answer.returncode == 0, answer.stderr
-
-
-def nats_config(helm: Any, values: dict[str, Any]) -> str:
-    found = (each["data"] for each in rendered(helm, values) if each["kind"] == "ConfigMap" and "data" in each)
-    return str(next(data["nats.conf"] for data in found if "nats.conf" in data))
-
-
 def test_the_bot_is_off_until_its_token_is_named(helm):
     assert not [name for name in pods(rendered(helm, {})) if name.endswith("-bot")]
     assert [name for name in pods(rendered(helm, VALUES["everything on"])) if name.endswith("-bot")]
@@ -371,29 +199,3 @@ def test_wrong_values_are_refused_with_a_sentence(helm, values, sentence):
     answer = helm("template", values)
     assert answer.returncode != 0
     assert sentence in answer.stderr
-
-
-def test_the_catalogue_makes_the_servers_that_are_switched_on(helm, tools, schemas):
-    entries = yaml.safe_load((CHARTS / "whisper-servers" / "values.yaml").read_text())["servers"]
-    assert rendered(helm, {}, "whisper-servers") == []
-    values = {"servers": {name: {"enabled": True} for name in entries}}
-    assert {each["metadata"]["name"] for each in rendered(helm, values, "whisper-servers")} == set(entries)
-    conforms(helm("template", values, chart="whisper-servers").stdout, tools, schemas)
-
-
-def test_the_catalogue_makes_the_models_that_are_described(helm, tools, schemas):
-    models = {
-        "large": {"enabled": True, "spec": {"source": {"name": "large-v3"}}},
-        "off": {"enabled": False, "spec": {}},
-    }
-    (made,) = rendered(helm, {"models": models}, "whisper-servers")
-    assert (made["kind"], made["metadata"]["name"]) == ("WhisperModel", "large")
-    conforms(helm("template", {"models": models}, chart="whisper-servers").stdout, tools, schemas)
-    bare = {"models": {"large": {"enabled": True, "spec": {"cache": {}}}}}
-    answer = helm("template", bare, chart="whisper-servers")
-    assert "models.large is enabled and has no source" in answer.stderr
-
-
-def test_a_server_without_a_model_is_refused_with_a_sentence(helm):
-    answer = helm("template", {"servers": {"mine": {"enabled": True, "spec": {"slots": 2}}}}, chart="whisper-servers")
-    assert "servers.mine is enabled and names no model" in answer.stderr
