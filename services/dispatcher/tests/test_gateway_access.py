@@ -207,3 +207,14 @@ async def test_metrics_count_requests_by_route(on: Stage) -> None:
     await on.http.get("/v1/jobs/unknown")
     text = (await on.http.get("/metrics")).text
     assert 'route="/v1/jobs/{job}",status="404"' in text
+
+
+async def test_metrics_count_what_workers_have_settled(on: Stage) -> None:
+    async def settled() -> float:
+        text = (await on.http.get("/metrics")).text
+        return float(text.split("\nwhisper_gateway_windows_settled_total ")[1].split()[0])
+
+    before = await settled()
+    on.stand_in.texts = ["One.", "Two.", "Three."]
+    await on.final(await on.submit())
+    assert await settled() - before == 3

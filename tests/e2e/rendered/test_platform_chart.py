@@ -126,6 +126,14 @@ def test_the_operator_may_reach_the_api_server_where_it_listens(helm, values, po
     assert last == {"ports": [{"port": port, "protocol": "TCP"} for port in ports]}
 
 
+@pytest.mark.parametrize(("values", "ports"), [({}, [443, 80]), ({"webhookPorts": [8080]}, [8080])])
+def test_the_planner_may_reach_the_receivers_of_webhooks(helm, values, ports):
+    manifests = rendered(helm, {"networkPolicies": values})
+    policies = {each["metadata"]["name"]: each for each in manifests if each["kind"] == "NetworkPolicy"}
+    *_, last = policies["speech-whisperfleet-planner"]["spec"]["egress"]
+    assert last == {"ports": [{"port": port, "protocol": "TCP"} for port in ports]}
+
+
 def test_what_runs_more_than_once_never_goes_all_at_once(helm):
     def budgets(values):
         found = [each for each in rendered(helm, values) if each["kind"] == "PodDisruptionBudget"]

@@ -11,6 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from whisper_contracts.names import parse_job_subject
+from whisper_dispatcher.gateway import metrics
 from whisper_dispatcher.jetstream.connection import Stored
 from whisper_dispatcher.jobs.index import JobIndex
 
@@ -66,6 +67,8 @@ class JobFeed:
         view = self._index.get(subject.job)
         if view and not view.heeds(subject):
             return
+        if subject.kind in ("window", "failure"):
+            metrics.SETTLED.inc()
         if subject.kind in ("plan", "window") and len(stored.data) <= MAX_RECENT_BYTES:
             self._recent[stored.subject] = stored.data
             if len(self._recent) > MAX_RECENT:

@@ -14,5 +14,6 @@ LATENCY = Histogram(
 ACCEPTED = Counter("whisper_gateway_jobs_accepted_total", "Jobs accepted", ["class"])
 JOINED = Counter("whisper_gateway_jobs_joined_total", "Uploads that joined a running job")
 ACTIVE = Gauge("whisper_gateway_jobs_active", "Jobs accepted and not final")
+SETTLED = Counter("whisper_gateway_windows_settled_total", "Windows that workers have transcribed, or failed for good")
 JOURNAL_USED = Gauge("whisper_gateway_journal_used_ratio", "Share of the journal's bytes in use; uploads end at 0.8")
 CONNECTED = Gauge("whisper_gateway_queue_current", "1 while everything the gateway knows is as NATS has it")
