@@ -53,3 +53,10 @@ def test_no_document_installs_whatever_an_index_has_under_our_name(document: Pat
 @pytest.mark.parametrize("document", DOCUMENTS, ids=TITLE.get)
 def test_the_pipeline_is_started_by_make_which_first_sets_up_what_is_missing(document: Path) -> None:
     assert ".venv/bin/whisperfleet up" not in document.read_text()
+
+
+def test_every_code_of_an_error_is_in_the_apis_documentation() -> None:
+    gateway = CHECKOUT / "services/dispatcher/src/whisper_dispatcher/gateway"
+    codes = {code for module in gateway.glob("*.py") for code in re.findall(r'code="(\w+)"', module.read_text())}
+    documented = set(re.findall(r"`(\w+)`", (CHECKOUT / "docs/api.md").read_text()))
+    assert codes and codes <= documented

@@ -57,7 +57,7 @@ class Schedule(Shape):
     end: Cron = Field(description="When it ends, in the same form.")
     time_zone: TimeZone = Field(default="UTC", description="Whose clock is meant, such as Europe/Berlin.")
     min_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = Field(
-        description="How many pods stay while it lasts, beyond minReplicas; of several schedules the most count."
+        description="How many pods stay while it lasts, where that is more than minReplicas; of several schedules the most count."
     )
 
 

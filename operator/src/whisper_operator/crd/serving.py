@@ -106,7 +106,9 @@ class ServerOptions(Shape):
         default="auto", description="Language of recordings for which a job names none, as ISO 639 code or auto."
     )
     threads: Annotated[int, Field(ge=1, le=256)] | None = Field(
-        default=None, description="CPU threads of each whisper-server; if left out, the whole cores of the CPU request."
+        default=None,
+        description="CPU threads of each whisper-server; if left out, its share of the CPU request in whole cores, or 2 "
+        "without one.",
     )
     beam_size: Annotated[int, Field(ge=1, le=16)] | None = Field(
         default=None, description="Beams of the search; more find more and take longer."

@@ -13,13 +13,13 @@ Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 class Quotas(Shape):
     requests_per_minute: Count | None = Field(
-        default=None, description="Requests a minute; what the gateway is set to if left out."
+        default=None, description="Requests a minute that each gateway answers; without limit if left out."
     )
     jobs_in_flight: Count | None = Field(
         default=None, description="Jobs that may be queued or running at a time; without limit if left out."
     )
     audio_seconds_per_day: Count | None = Field(
-        default=None, description="Seconds of audio in 24 hours; without limit if left out."
+        default=None, description="Seconds of audio in a day, which ends at midnight UTC; without limit if left out."
     )
 
 
