@@ -30,7 +30,9 @@ def create(
     jobs_in_flight: Annotated[int | None, typer.Option(min=1)] = None,
     audio_seconds_per_day: Annotated[float | None, typer.Option(min=1)] = None,
     models: Annotated[str | None, typer.Option(help="Names of the models it may use, with commas between.")] = None,
-    operator: Annotated[bool, typer.Option("--operator", help="May see the fleet, and see and requeue the failed jobs of all.")] = False,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="May see the fleet, and see and requeue the failed jobs of all.")
+    ] = False,
 ) -> None:
     """Make a client and print its key and the secret of its webhooks, which are shown only this once.
 

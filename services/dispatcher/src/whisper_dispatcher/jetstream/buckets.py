@@ -32,5 +32,7 @@ async def get(jetstream: JetStream, bucket: str, key: str) -> bytes | None:
 
 
 async def entries(jetstream: JetStream, bucket: str) -> dict[str, bytes]:
-    found = await jetstream.get_all_last(f"KV_{bucket}", [f"$KV.{bucket}.>"])
+    # Not by a wildcard, which may match a thousand subjects at most: what was deleted leaves its marker for ever.
+    subjects = await jetstream.subjects(f"KV_{bucket}", f"$KV.{bucket}.>")
+    found = await jetstream.get_all_last(f"KV_{bucket}", list(subjects))
     return {key_of(stored.subject): stored.data for stored in found if not is_deleted(stored)}
