@@ -260,6 +260,11 @@ def test_the_policy_lets_probes_in_and_the_queue_out_and_no_more():
     assert policy["egress"][1] == {"ports": [{"port": 4222, "protocol": "TCP"}]}
 
 
+def test_the_policy_lets_every_address_of_the_queue_out():
+    policy = children(nats_url="tls://a.example.com:5222,wss://b.example.com")["NetworkPolicy"]["spec"]
+    assert policy["egress"][1] == {"ports": [{"port": 443, "protocol": "TCP"}, {"port": 5222, "protocol": "TCP"}]}
+
+
 def test_pods_that_fetch_their_model_themselves_may_reach_its_source():
     spec = {"cache": {"mode": "Ephemeral"}, "model": {"name": "tiny", "mirror": "http://mirror:8081/m"}}
     assert [port["port"] for port in children(spec)["NetworkPolicy"]["spec"]["egress"][1]["ports"]] == [443, 4222, 8081]

@@ -10,7 +10,7 @@ from whisper_operator.server import Manifest, Server
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.volume import ModelVolume
 
-_DEFAULT_PORTS = {"https": 443, "http": 80, "nats": 4222, "tls": 4222}
+_DEFAULT_PORTS = {"https": 443, "http": 80, "wss": 443, "ws": 80, "nats": 4222, "tls": 4222}
 
 
 def service(server: Server) -> Manifest:
@@ -46,7 +46,7 @@ def network_policy(server: Server, volume: ModelVolume, settings: OperatorSettin
 
 
 def _outgoing_ports(server: Server, volume: ModelVolume, settings: OperatorSettings) -> list[int]:
-    addresses = [settings.queue_url, settings.otlp_endpoint]
+    addresses = [*settings.queue_url.split(","), settings.otlp_endpoint]
     if volume.fetched_by_pod:
         source = server.spec.model
         # The catalogue and Hugging Face are on https, and a server may send its clients on to another host there.
