@@ -197,6 +197,11 @@ def test_a_pod_that_goes_is_nobodys_problem():
     assert container_problem([going]) is None
 
 
+def test_an_evicted_pod_that_was_replaced_is_nobodys_problem():
+    evicted = pod(containers=[container(terminated={"exitCode": 137})], phase="Failed")
+    assert container_problem([evicted]) is None
+
+
 def test_the_last_record_of_a_log_counts():
     assert last_record('{"bytes": 1}\n{"bytes": 2}\n\n') == {"bytes": 2}
     assert last_record("Traceback\nValueError: no") == {"message": "ValueError: no"}

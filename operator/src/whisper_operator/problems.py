@@ -11,6 +11,7 @@ from typing import Any
 from whisper_operator.naming import FETCH
 from whisper_operator.server import Manifest
 
+_OVER = frozenset({"Succeeded", "Failed"})
 _IMAGE = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
 _CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _VOLUME = re.compile(r"persistentvolumeclaim|storageclass|volume node affinity|persistentvolume", re.IGNORECASE)
@@ -81,7 +82,8 @@ def _of_class(wish: Wish) -> str:
 def container_problem(pods: Iterable[Manifest]) -> Problem | None:
     """The first container that cannot start or keeps ending."""
     for pod in pods:
-        if "deletionTimestamp" in pod["metadata"]:
+        # One that was evicted stays as it ended; another is in its place.
+        if "deletionTimestamp" in pod["metadata"] or _status(pod).get("phase") in _OVER:
             continue
         for container in _containers(pod):
             if problem := _container_problem(pod["metadata"]["name"], container):
