@@ -17,7 +17,7 @@ from whisper_operator.cluster import ApiError, Cluster, Unreachable
 from whisper_operator.crd.schedules import Schedule
 from whisper_operator.events import Happening, Recorder
 from whisper_operator.queue_grants import denial
-from whisper_operator.queue_use import QueueUses, queue_use
+from whisper_operator.queue_use import QueueUses, queue_named, queue_use
 from whisper_operator.resources import WHISPER_SERVERS
 from whisper_operator.scaling import Load, Needs, is_news, needed_pods, scaled
 from whisper_operator.schedules import open_schedules
@@ -106,7 +106,8 @@ class QueueKeeper:
             try:
                 server = parse_server(body)
             except InvalidSpec:
-                return  # which queue it serves is not known
+                surplus.discard(queue_named(body) or "")
+                continue
             if not denial(self._settings.queue_grants, server):
                 surplus.discard(queue_use(server).queue)
         await queue.remove(surplus)
@@ -134,19 +135,21 @@ class QueueKeeper:
     async def _scale_all(self, name: str, load: Load) -> None:
         for key in sorted(self.uses.users(name)):
             body = self._servers.get(key)
-            if body is None or self.uses.refusal(key):
+            # Meanwhile, while another was scaled, it may have gone or left the queue.
+            if body is None or key not in self.uses.users(name) or self.uses.refusal(key):
                 continue
             if not body["spec"].get("autoscaling"):
                 self._needs.pop(key, None)
                 continue  # reading all that are not scaled would be most of an operator's work at rest
             try:
-                await self._scale(key, parse_server(body), load)
+                await self._scale(body, parse_server(body), load)
             except InvalidSpec:
                 continue  # its status says so, and need not be said every second
             except (ApiError, Unreachable) as error:
                 log.warning("not scaled", namespace=key[0], name=key[1], error=str(error))
 
-    async def _scale(self, key: ServerKey, server: Server, load: Load) -> None:
+    async def _scale(self, body: Manifest, server: Server, load: Load) -> None:
+        key = (server.namespace, server.name)
         autoscaling = server.spec.autoscaling
         if autoscaling is None or server.spec.suspend:
             self._needs.pop(key, None)
@@ -169,7 +172,7 @@ class QueueKeeper:
             )
             await self._cluster.scale(WHISPER_SERVERS, *key, wanted)
             await self._recorder.tell(
-                self._servers[key], _scaled(server.replicas, wanted, load, open_schedules(autoscaling.schedules, at))
+                body, _scaled(server.replicas, wanted, load, open_schedules(autoscaling.schedules, at))
             )
 
 

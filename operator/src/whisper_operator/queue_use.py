@@ -8,7 +8,7 @@ from whisper_contracts.messages import ModelRecord
 from whisper_operator.child_store import ServerKey
 from whisper_operator.children.worker_pod import queue_name
 from whisper_operator.crd.model_source import DownloadSource, ModelSource
-from whisper_operator.server import Server
+from whisper_operator.server import Manifest, Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,13 @@ def queue_use(server: Server) -> QueueUse:
         languages=tuple(spoken.languages) or (("en",) if name.endswith(".en") else ()),
         is_default=spoken.default,
     )
+
+
+def queue_named(body: Manifest) -> str | None:
+    """Read loosely: a spec that is wrong elsewhere still keeps its queue."""
+    spec = body.get("spec") or {}
+    name = (spec.get("queue") or {}).get("name") or (spec.get("model") or {}).get("name")
+    return name if isinstance(name, str) else None
 
 
 def model_identity(source: DownloadSource, namespace: str) -> tuple[str, ...]:
