@@ -116,6 +116,16 @@ async def test_a_child_of_somebody_else_is_left_alone_and_named(operator, cluste
     assert operator.conditions()["Degraded"] == ("True", "NameTaken")
 
 
+async def test_somebodys_secret_of_the_same_name_is_left_alone_though_no_field_conflicts(operator, cluster):
+    theirs = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "demo-nats", "namespace": "speech"}}
+    cluster.hold(theirs | {"type": "Opaque", "data": {"token": "c2VjcmV0"}})
+    with pytest.raises(NotAsWanted):
+        await operator.reconcile()
+    live = cluster.objects["Secret", "speech", "demo-nats"]
+    assert (live["data"], live["metadata"].get("ownerReferences")) == ({"token": "c2VjcmV0"}, None)
+    assert operator.conditions()["Degraded"] == ("True", "NameTaken")
+
+
 async def test_a_child_that_somebody_labelled_as_theirs_is_ours_all_the_same(operator, cluster):
     await operator.reconcile()
     live = cluster.objects["Service", "speech", "demo"]
@@ -149,6 +159,24 @@ async def test_a_namespace_that_goes_is_no_fault(operator, cluster):
 async def test_a_server_deleted_meanwhile_is_no_fault(operator, cluster):
     del cluster.objects["WhisperServer", "speech", "demo"]
     await operator.reconcile()
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["gone", "made anew"])
+async def test_a_server_deleted_while_its_status_is_answered_does_not_come_back(operator, cluster, anew):
+    key, answered = ("speech", "demo"), cluster.merge_status
+    newer = body(uid="u-9") | {"spec": {"model": {"name": "base.en"}}}
+
+    async def answered_late(*given):
+        answer = await answered(*given)
+        operator.reconciler.forget(key)
+        if anew:
+            operator.reconciler.see(newer | {"metadata": newer["metadata"] | {"resourceVersion": "1"}})
+        return answer
+
+    cluster.merge_status = answered_late
+    await operator.reconcile()
+    assert [known["metadata"]["uid"] for known in operator.reconciler.servers.values()] == ["u-9"] * anew
+    assert key not in operator.reconciler.settled or anew
 
 
 async def test_a_server_that_is_going_gets_nothing_more(operator, cluster):

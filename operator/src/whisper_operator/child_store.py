@@ -13,6 +13,10 @@ ServerKey = tuple[str, str]
 """Namespace and name."""
 
 
+def key_of(body: Manifest) -> ServerKey:
+    return body["metadata"]["namespace"], body["metadata"]["name"]
+
+
 class ChildStore:
     def __init__(self, kind: str = WHISPER_SERVER.kind) -> None:
         """kind: of the owners."""

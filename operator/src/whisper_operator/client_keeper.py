@@ -10,7 +10,7 @@ import structlog
 from whisper_dispatcher.jetstream.cancellation import heed_cancellation
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
-from whisper_operator.child_store import ServerKey
+from whisper_operator.child_store import ServerKey, key_of
 from whisper_operator.client import Client, parse_client
 from whisper_operator.client_key import (
     client_record,
@@ -34,7 +34,7 @@ from whisper_operator.resources import SECRETS, WHISPER_CLIENTS
 from whisper_operator.server import InvalidSpec, Manifest
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.status_writer import StatusWriter, now
-from whisper_operator.versions import is_outdated
+from whisper_operator.versions import is_answer_about, is_outdated
 from whisper_operator.work_queue import KeyedQueue
 from whisper_operator.working import NotAsWanted, Workers
 
@@ -94,8 +94,7 @@ class ClientKeeper:
             self.queue.add(key)
 
     def see(self, body: Manifest) -> None:
-        metadata = body["metadata"]
-        key = (metadata["namespace"], metadata["name"])
+        key = key_of(body)
         if not is_outdated(body, self.clients.get(key)):
             self.clients[key] = body
             self.queue.add(key)
@@ -105,7 +104,7 @@ class ClientKeeper:
             self.see(body)
             return
         # Its Secret goes by its owner reference.
-        key = (body["metadata"]["namespace"], body["metadata"]["name"])
+        key = key_of(body)
         self.clients.pop(key, None)
         self.queue.forget_failures(key)
         self._deleted.set()
@@ -193,7 +192,8 @@ class ClientKeeper:
         await self._tell(body, unregistered_status(generation, problem, body.get("status") or {}, now()))
 
     async def _tell(self, body: Manifest, status: Manifest) -> None:
-        if answer := await self._status.write(body, status):
+        answer = await self._status.write(body, status)
+        if answer and is_answer_about(answer, self.clients.get(key_of(answer))):
             self.see(answer)
 
     async def _keep_records(self) -> None:

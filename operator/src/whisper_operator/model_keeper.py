@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from whisper_operator.child_store import ChildStore, ServerKey
+from whisper_operator.child_store import ChildStore, ServerKey, key_of
 from whisper_operator.children.claim import model_claim
 from whisper_operator.children.download_job import download_job
 from whisper_operator.cluster import Cluster
@@ -25,7 +25,7 @@ from whisper_operator.server import InvalidSpec, Manifest, parse_model
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.shared_model import SharedModel
 from whisper_operator.status_writer import StatusWriter, now
-from whisper_operator.versions import is_outdated
+from whisper_operator.versions import is_answer_about, is_outdated
 from whisper_operator.volume import claim_wish, shared_model_volume
 from whisper_operator.work_queue import KeyedQueue
 from whisper_operator.working import NotAsWanted, Workers
@@ -61,8 +61,7 @@ class ModelKeeper:
             self.queue.close()
 
     def see(self, change: Change, body: Manifest) -> None:
-        metadata = body["metadata"]
-        key = (metadata["namespace"], metadata["name"])
+        key = key_of(body)
         if change == "removed":
             self._models.pop(key, None)
             self._downloads.forget(key)
@@ -129,5 +128,6 @@ class ModelKeeper:
 
     async def _write(self, body: Manifest, status: Manifest) -> None:
         """Servers are told at once, and not only when the watch brings it back."""
-        if answer := await self._status.write(body, status):
+        answer = await self._status.write(body, status)
+        if answer and is_answer_about(answer, self._models.get(key_of(answer))):
             self.see("stored", answer)

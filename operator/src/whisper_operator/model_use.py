@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from whisper_operator.child_store import ServerKey
+from whisper_operator.child_store import ServerKey, key_of
 from whisper_operator.crd.definition import API_VERSION, WHISPER_SERVER
 from whisper_operator.server import Manifest
 
@@ -31,7 +31,7 @@ class ModelUses:
     def see(self, body: Manifest) -> set[ModelKey]:
         """A WhisperServer as it is now. Returns the models whose users this changes."""
         metadata = body["metadata"]
-        key = (metadata["namespace"], metadata["name"])
+        key = key_of(body)
         named = model_named(body)
         used = (key[0], named) if named else None
         user = ModelUser(metadata["name"], metadata["uid"])

@@ -11,7 +11,7 @@ import structlog
 
 from whisper_operator.backends import Backends
 from whisper_operator.changes import Apply, Change, Delete, changes, waves
-from whisper_operator.child_store import ChildStore, ServerKey
+from whisper_operator.child_store import ChildStore, ServerKey, key_of
 from whisper_operator.children import desired_children
 from whisper_operator.children.worker_pod import queue_name
 from whisper_operator.cluster import ApiError, Cluster
@@ -24,12 +24,12 @@ from whisper_operator.owner import Owner
 from whisper_operator.problems import Problem
 from whisper_operator.queue_grants import denial
 from whisper_operator.queue_keeper import QueueKeeper
-from whisper_operator.resources import BY_KIND, DEPLOYMENTS, REMADE, WHISPER_SERVERS
+from whisper_operator.resources import BY_KIND, DEPLOYMENTS, REMADE, SECRETS, WHISPER_SERVERS
 from whisper_operator.server import InvalidSpec, Manifest, Server, parse_model, parse_server
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.status import View, refused_status, server_status
 from whisper_operator.status_writer import StatusWriter, now
-from whisper_operator.versions import is_outdated
+from whisper_operator.versions import is_answer_about, is_outdated
 from whisper_operator.volume import ImpossibleCache, ModelVolume, model_volume
 from whisper_operator.working import NotAsWanted
 
@@ -186,7 +186,8 @@ class Reconciler:
         await self._write_status(body, server_status(view, body.get("status") or {}, now()))
         if refused:
             raise NotAsWanted(" ".join(problem.message for problem in refused))
-        self.settled.add(key)
+        if key in self.servers:
+            self.settled.add(key)
         return progress_again_s or backends_again_s
 
     async def make_so(
@@ -218,6 +219,8 @@ class Reconciler:
         kind, name = child_key(manifest)
         namespace = manifest["metadata"]["namespace"]
         log.info("applying", kind=kind, namespace=namespace, name=name, why=change.why)
+        if kind == SECRETS.kind and not change.live:
+            await self._refuse_foreign(owner, kind, name)
         try:
             answer = await self._cluster.apply(BY_KIND[kind], manifest, force=change.force)
         except ApiError as error:
@@ -230,11 +233,17 @@ class Reconciler:
         self._take(answer)
         self._remember_difference(manifest, answer)
 
+    async def _refuse_foreign(self, owner: Owner, kind: str, name: str) -> None:
+        """Somebody's Secret has no field in common with ours: the API server would let us make it ours, and it would
+        go with the owner. Raises ApiError."""
+        live = await self._cluster.get(BY_KIND[kind], owner.namespace, name)
+        if live and not _is_controlled(live, owner):
+            raise ApiError(409, "Conflict", "it has no owner, or another one")
+
     async def _is_of(self, owner: Owner, kind: str, name: str) -> bool:
         """Ours all the same: somebody took the label by which the informers know it."""
         live = await self._cluster.get(BY_KIND[kind], owner.namespace, name)
-        held_by = controller(live) if live else None
-        return held_by is not None and held_by["uid"] == owner.uid
+        return live is not None and _is_controlled(live, owner)
 
     async def _delete(self, live: Manifest, why: str) -> None:
         kind, name = child_key(live)
@@ -265,13 +274,13 @@ class Reconciler:
         return None
 
     async def _write_status(self, body: Manifest, status: Manifest) -> None:
-        if answer := await self._status.write(body, status):
+        answer = await self._status.write(body, status)
+        if answer and is_answer_about(answer, self.servers.get(key_of(answer))):
             self.see(answer)
 
     def see(self, body: Manifest) -> None:
         """A WhisperServer as it is now; an older version than the known one is ignored."""
-        metadata = body["metadata"]
-        key = (metadata["namespace"], metadata["name"])
+        key = key_of(body)
         if not is_outdated(body, self.servers.get(key)):
             self.servers[key] = body
 
@@ -291,6 +300,11 @@ def _problem(change: Change, owner: Owner, error: ApiError) -> Problem | None:
             "Forbidden", f"The {kind} {name} may not be written: {error.message} Check quotas and the operator's role."
         )
     return Problem("ChildRefused", f"The {kind} {name} was refused: {error.message}")
+
+
+def _is_controlled(live: Manifest, owner: Owner) -> bool:
+    held_by = controller(live)
+    return held_by is not None and held_by["uid"] == owner.uid
 
 
 def _hash(manifest: Manifest) -> str:

@@ -11,5 +11,10 @@ def is_outdated(body: Manifest, known: Manifest | None) -> bool:
     return _version(known) > _version(body)
 
 
+def is_answer_about(body: Manifest, known: Manifest | None) -> bool:
+    """Whether an answer to a write of ours tells of what there still is: a deletion may have come in meanwhile."""
+    return known is not None and known["metadata"]["uid"] == body["metadata"]["uid"]
+
+
 def _version(body: Manifest) -> int:
     return int(body["metadata"]["resourceVersion"])

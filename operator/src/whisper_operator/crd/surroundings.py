@@ -41,7 +41,8 @@ class PodDisruptionBudget(Shape):
 
 class Monitoring(Shape):
     pod_monitor: bool = Field(
-        default=False, description="Whether there is a PodMonitor, where the operator makes them (the chart's `monitoring.podMonitors.enabled`)."
+        default=False,
+        description="Whether there is a PodMonitor, where the operator makes them (the chart's `monitoring.podMonitors.enabled`).",
     )
     labels: StringMap | None = Field(
         default=None, description="Labels of the PodMonitor, by which Prometheus finds it."
