@@ -106,6 +106,16 @@ async def test_a_sweep_takes_the_chunks_of_cut_uploads_alone(jetstream: JetStrea
         assert (tmp_path / name).read_bytes() == bytes(300_000)
 
 
+async def test_an_upload_that_lost_its_chunks_on_the_way_is_refused(jetstream: JetStream) -> None:
+    """Two sweeps may come before the end of a very slow one."""
+    slow = await upload(jetstream, "slow", bytes(300_000))
+    seen = await objects.sweep_chunks(jetstream, BUCKET, set())
+    await objects.sweep_chunks(jetstream, BUCKET, seen)
+    await slow.write(bytes(300_000))
+    with pytest.raises(QueueUnavailable, match="not all there any more"):
+        await slow.finish()
+
+
 async def test_two_uploads_of_one_name_at_once_leave_one_whole_object(jetstream: JetStream, tmp_path: Path) -> None:
     bodies = [b"a" * 400_000, b"b" * 400_000]
     uploads = await asyncio.gather(*(upload(jetstream, "race", body) for body in bodies))

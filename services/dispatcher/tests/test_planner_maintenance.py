@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from gateway_harness import MODEL, until
@@ -12,7 +13,8 @@ from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import JobState, PlanTask
 from whisper_dispatcher.jetstream import objects
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.connection import JetStream, Stored
+from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Puller
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
@@ -142,6 +144,23 @@ async def test_a_job_that_waited_too_long_fails_with_a_dead_letter(jobs: Book, m
     assert not young.is_final
 
 
+async def test_a_job_that_was_requeued_late_waits_as_long_as_any(jobs: Book, maintenance: Maintenance) -> None:
+    """Dead letters are kept for longer than a job may wait."""
+    view = await jobs.accept(created_at=time.time() - 2000)
+    assert await journal.fail(jobs.jetstream, view, FailureReason.TIMEOUT, "Too slow.")
+    await until(lambda: view.is_final)
+    assert await journal.requeue(jobs.jetstream, view)
+    await until(lambda: not view.is_final)
+    await maintenance.tend(time.time())
+    assert JobState.decode((await state_of(jobs, view)).data).state == "queued"
+
+
+async def state_of(jobs: Book, view: JobView) -> Stored:
+    stored = await jobs.jetstream.get_last(names.JOURNAL_STREAM, names.state_subject(jobs.client, view.job))
+    assert stored
+    return stored
+
+
 async def test_an_outlived_job_is_erased_and_forgotten_by_every_process(jobs: Book, maintenance: Maintenance) -> None:
     view = await jobs.accept()
     await jobs.write(names.plan_result_subject(jobs.client, view.job), plan(1))
@@ -214,6 +233,25 @@ async def test_chunks_of_a_cut_upload_are_swept(jobs: Book, maintenance: Mainten
     assert await jobs.jetstream.subjects(stream, chunks) == {}
 
 
+async def test_a_sweep_that_fails_halfway_takes_nothing_of_an_upload_under_way(
+    jobs: Book, maintenance: Maintenance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The next one came half a minute later, and took what the first had seen."""
+
+    async def away() -> set[str]:
+        raise QueueUnavailable("NATS is away")
+
+    upload = objects.Upload(jobs.jetstream, names.AUDIO_BUCKET, unique())
+    await upload.write(bytes(300_000))
+    monkeypatch.setattr(maintenance, "_sweep_strays", away)
+    now = time.time() + 7 * 3600
+    for later_s in (0, 30):
+        await maintenance.tend(now + later_s)
+    await upload.finish()
+    await objects.download(jobs.jetstream, names.AUDIO_BUCKET, upload.name, tmp_path / "audio")
+    assert (tmp_path / "audio").stat().st_size == 300_000
+
+
 async def test_audio_that_no_record_followed_is_swept(jobs: Book, maintenance: Maintenance) -> None:
     stray = names.audio_subject(jobs.client, unique())
     await jobs.jetstream.publish(stray, bytes(1000))
@@ -254,9 +292,12 @@ async def stored(jobs: Book) -> set[str]:
 
 
 async def test_one_job_that_cannot_be_tended_does_not_end_the_care_for_the_rest(
-    jobs: Book, maintenance: Maintenance
+    jobs: Book, maintenance: Maintenance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sick, well = await jobs.accept(), await jobs.accept(created_at=time.time() - 1001)
-    sick.state = JobState.model_construct(state="completed", at=None)  # type: ignore[arg-type]
+    async def met_one(now: float) -> None:
+        raise TypeError("a record of a newer version")
+
+    monkeypatch.setattr(maintenance, "_heal", met_one)
+    well = await jobs.accept(created_at=time.time() - 1001)
     await maintenance.tend(time.time())
     assert await jobs.index.wait_final(well.job, 5)

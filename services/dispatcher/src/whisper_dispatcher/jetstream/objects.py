@@ -70,6 +70,9 @@ class Upload:
             "mtime": datetime.now(UTC).isoformat(),
             "options": {"max_chunk_size": CHUNK_BYTES},
         }
+        # An upload that took longer than two sweeps are apart has lost what it sent first.
+        if not await self._jetstream.holds(f"OBJ_{self._bucket}", self._chunk_subject, self._chunks):
+            raise QueueUnavailable(f"the chunks of {self.name} are not all there any more")
         await self._jetstream.publish(
             _info_subject(self._bucket, self.name), json.dumps(info).encode(), headers={"Nats-Rollup": "sub"}
         )

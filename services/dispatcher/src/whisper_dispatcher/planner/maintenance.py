@@ -27,11 +27,14 @@ SWEEP_EVERY_S = 6 * 3600.0
 def is_orphan(view: JobView, planned: set[str], now: float, grace_s: float) -> bool:
     """Accepted, not final, and no plan message left that would ever bring it on."""
     return (
-        view.record is not None
-        and not view.is_final
-        and view.job not in planned
-        and now - max(view.record.created_at, view.state.at if view.state else 0.0) > grace_s
+        view.record is not None and not view.is_final and view.job not in planned and now - waits_since(view) > grace_s
     )
+
+
+def waits_since(view: JobView) -> float:
+    """Unix seconds: accepted, or queued again after it had failed."""
+    accepted_at = view.record.created_at if view.record else 0.0
+    return max(accepted_at, view.state.at if view.state else 0.0)
 
 
 def is_done_work(subject: str, view: JobView | None) -> bool:
@@ -91,10 +94,11 @@ class Maintenance:
 
     async def _sweep(self, now: float) -> None:
         if now - self._swept_at > SWEEP_EVERY_S:
+            # First: a sweep that fails halfway must not follow soon, when an upload of then is still under way.
+            self._swept_at = now
             self._chunks = await objects.sweep_chunks(self.jetstream, names.AUDIO_BUCKET, self._chunks)
             self._strays = await self._sweep_strays()
             self._stray_objects = await self._sweep_stray_objects()
-            self._swept_at = now
 
     async def _sweep_strays(self) -> set[str]:
         """Audio that a gateway stored before it died: no record followed, so nothing was promised."""
@@ -149,7 +153,7 @@ class Maintenance:
 
     async def _expire(self, now: float) -> None:
         for view in self.index.active():
-            if view.record and now - view.record.created_at > self.settings.job_expiry_s:
+            if view.record and now - waits_since(view) > self.settings.job_expiry_s:
                 log.warning("job expired", job=view.job)
                 await journal.fail(self.jetstream, view, FailureReason.EXPIRED, SENTENCES[FailureReason.EXPIRED])
 
