@@ -120,15 +120,18 @@ class Bot:
         started = time.monotonic()
         try:
             update = Update.model_validate_json(delivery.data)
+        except ValidationError:
+            log.error("a stored update cannot be read", subject=delivery.subject)
+            progress.cancel()
+            await delivery.ack()
+            return
+        try:
             await self._handle(update)
             await delivery.ack()
             metrics.ANSWER_S.observe(time.monotonic() - started)
         except asyncio.CancelledError:
             await delivery.hand_back()
             raise
-        except ValidationError:
-            log.error("a stored update cannot be read", subject=delivery.subject)
-            await delivery.ack()
         except (QueueUnavailable, QueueFull, WrongLastSequence) as reason:
             log.warning("update handed back", subject=delivery.subject, reason=str(reason))
             await delivery.hand_back(HAND_BACK_S)

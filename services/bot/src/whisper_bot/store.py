@@ -102,9 +102,10 @@ class Store:
         return await self._read(Note, note_subject(key))
 
     async def save_note(self, kept: Kept[Note], **changes: Any) -> Kept[Note]:
-        """The note with the changes, as it is stored now."""
+        """The note with the changes, as it is stored now. It is kept at least until it has its answer."""
         note = kept.record.model_copy(update=changes)
-        sequence = await self._write(note_subject(note.key), note, kept.sequence, self._records_ttl_s)
+        ttl_s = self._records_ttl_s if note.outcome else None
+        sequence = await self._write(note_subject(note.key), note, kept.sequence, ttl_s)
         return Kept(note, sequence)
 
     async def chat_settings(self, chat: int) -> Kept[ChatSettings]:
@@ -140,7 +141,8 @@ class Store:
         return int(info.get("state", {}).get("messages", 0))
 
     async def _read(self, model: type[R], subject: str) -> Kept[R] | None:
-        stored = await self._jetstream.get_last(RECORDS_STREAM, subject)
+        # Of the leader: what a replica has not yet would be an update that nobody need answer.
+        stored = await self._jetstream.get_last_of_leader(RECORDS_STREAM, subject)
         return Kept(model.decode(stored.data), stored.sequence) if stored else None
 
     async def _write(self, subject: str, record: Message, sequence: int, ttl_s: int | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -21,6 +22,7 @@ from nats.aio.msg import Msg
 from whisper_dispatcher.jetstream.cancellation import heed_cancellation
 from whisper_dispatcher.jetstream.credentials import follow
 from whisper_dispatcher.jetstream.errors import (
+    NO_MESSAGE_FOUND,
     NO_SPACE,
     STREAM_FULL,
     WRONG_LAST_SEQUENCE,
@@ -207,6 +209,16 @@ class JetStream:
     async def get_last(self, stream: str, subject: str) -> Stored | None:
         reply = await self._request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"")
         return _stored(reply)
+
+    async def get_last_of_leader(self, stream: str, subject: str) -> Stored | None:
+        """What every write that was acknowledged has left: `get_last` may be answered by a replica that is behind."""
+        answer = await self.api(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+        if (answer.get("error") or {}).get("err_code") == NO_MESSAGE_FOUND:
+            return None
+        if "message" not in answer:
+            raise QueueUnavailable(f"a read from {stream} was refused: {answer.get('error')}")
+        found = answer["message"]
+        return Stored(found["subject"], int(found["seq"]), base64.b64decode(found.get("data", "")), {})
 
     async def get_all_last(self, stream: str, subjects: list[str]) -> list[Stored]:
         """The last message of every matching subject, in one request a thousand subjects.

@@ -5,6 +5,7 @@ from __future__ import annotations
 WRONG_LAST_SEQUENCE = 10071
 STREAM_FULL = 10077
 NO_SPACE = 10047
+NO_MESSAGE_FOUND = 10037
 
 
 class QueueUnavailable(Exception):

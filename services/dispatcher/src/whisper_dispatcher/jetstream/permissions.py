@@ -93,7 +93,7 @@ _BOT_STREAMS = ("TELEGRAM", "TELEGRAM_UPDATES")
 _BOT = (
     "telegram.>",
     *(subject for stream in _BOT_STREAMS for subject in (*_reading(stream), *_purging(stream), *pulling(stream, "*"))),
-    *(f"$JS.API.STREAM.{verb}.{stream}" for stream in _BOT_STREAMS for verb in ("CREATE", "UPDATE")),
+    *(f"$JS.API.STREAM.{verb}.{stream}" for stream in _BOT_STREAMS for verb in ("CREATE", "UPDATE", "MSG.GET")),
     *(f"$JS.API.CONSUMER.{verb}.{stream}.*" for stream in _BOT_STREAMS for verb in ("DURABLE.CREATE", "INFO")),
 )
 
