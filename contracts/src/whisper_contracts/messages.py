@@ -236,6 +236,13 @@ class HookTask(Message):
     client: str
     url: str
     generation: int = 0
+    created_at: float = 0.0
+    """Of the job's record, since an Idempotency-Key may make the same job id again."""
+
+    @property
+    def id(self) -> str:
+        """The same at each try, and of no other webhook."""
+        return f"{self.job}-{round(self.created_at * 1000)}-{self.generation}"
 
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  a prefix, no secret

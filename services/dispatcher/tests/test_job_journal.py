@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 from gateway_harness import MODEL, until
-from journal_harness import Book, book, plan, result, unique
+from journal_harness import BehindAtFirst, Book, book, plan, result, unique
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import DeadLetter, JobState, WindowFailure
 from whisper_dispatcher.jetstream import objects
-from whisper_dispatcher.jetstream.connection import JetStream, Stored
+from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobView
 
@@ -120,20 +120,12 @@ async def test_a_second_failure_does_not_take_the_dead_letter_of_the_first(jobs:
     assert await dead_letter(jobs, view.job)
 
 
-async def test_a_replica_that_is_behind_does_not_cost_the_dead_letter_of_the_first(
-    jobs: Book, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_replica_that_is_behind_does_not_cost_the_dead_letter_of_the_first(jobs: Book) -> None:
     view = await jobs.accept()
     late = JobView(jobs.client, view.job, record=view.record)
     assert await journal.fail(jobs.jetstream, view, TIMEOUT, "Too slow.")
-    answers: list[Stored | None] = [None, None]
-    read = jobs.jetstream.get_last
-
-    async def read_behind(stream: str, subject: str) -> Stored | None:
-        return answers.pop() if answers else await read(stream, subject)
-
-    monkeypatch.setattr(jobs.jetstream, "get_last", read_behind)
-    assert not await journal.fail(jobs.jetstream, late, TIMEOUT, "Too slow again.")
+    behind = BehindAtFirst(jobs.jetstream, *[names.state_subject(jobs.client, view.job)] * 2)
+    assert not await journal.fail(behind, late, TIMEOUT, "Too slow again.")
     assert await dead_letter(jobs, view.job)
 
 
@@ -226,3 +218,19 @@ async def test_a_ghost_is_erased_unless_its_id_has_come_again(jobs: Book) -> Non
     assert await journal.erase_ghost(jobs.jetstream, ghost)
     await jobs.gone(stray)
     assert await jobs.left(stray) == set()
+
+
+async def test_a_job_whose_id_comes_again_has_work_and_a_webhook_of_its_own(jobs: Book) -> None:
+    """An Idempotency-Key makes the same id of it, within the time in which NATS drops a message id seen before."""
+    job, url = unique(), "https://example.com/"
+    plans, hooks = names.job_plan_filter(jobs.client, job), names.hook_subject(jobs.client, job)
+    for life in (1, 2):
+        view = await jobs.accept(job, callback_url=url)
+        assert view.record
+        await journal.queue_plan(jobs.jetstream, view.record, generation=0)
+        assert sum((await jobs.jetstream.subjects(names.PLAN_STREAM, plans)).values()) == 1
+        assert await journal.complete(jobs.jetstream, view)
+        assert await jobs.jetstream.subjects(names.HOOKS_STREAM, hooks) == {hooks: life}
+        await final(jobs, view)
+        await journal.erase(jobs.jetstream, view)
+        await jobs.gone(job)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from whisper_dispatcher.planner.hooks import (
+    DELAYS_S,
     RefusedAddress,
     check_addresses,
     next_try_s,
     next_turn_s,
     signed_headers,
 )
+from whisper_dispatcher.planner.settings import PlannerSettings
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -47,7 +49,7 @@ def test_the_first_public_address_is_the_one_connected_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age_s", "delay_s"), [(0, 1), (0.25, 0.75), (1, 30), (31, 120), (40, 111), (112_350, 1), (112_351, None)]
+    ("age_s", "delay_s"), [(0, 1), (0.25, 0.75), (1, 30), (31, 120), (40, 111), (69_150, 1), (69_151, None)]
 )
 def test_the_next_try_comes_by_the_webhooks_age(age_s: float, delay_s: float | None) -> None:
     assert next_try_s(age_s) == delay_s
@@ -55,3 +57,7 @@ def test_the_next_try_comes_by_the_webhooks_age(age_s: float, delay_s: float | N
 
 def test_a_client_without_room_is_asked_again_later_and_later() -> None:
     assert [next_turn_s(age_s) for age_s in (0, 10, 100_000)] == [1, 6, 600]
+
+
+def test_the_last_try_comes_before_the_result_goes() -> None:
+    assert sum(DELAYS_S) < PlannerSettings().result_ttl_s

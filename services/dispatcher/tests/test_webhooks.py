@@ -87,7 +87,7 @@ async def test_a_webhook_is_delivered_once_and_its_signature_verifies(jobs: Book
     assert headers["host"] == f"127.0.0.1:{receiver.port}"
     event = json.loads(body)
     assert (event["type"], event["data"]["id"], event["data"]["state"]) == ("job.completed", view.job, "completed")
-    assert headers["webhook-id"] == f"{view.job}.0"
+    assert headers["webhook-id"] == f"{view.job}-0-0"
     assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
     # As the receiver computes it, from the standard's text.
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
@@ -109,7 +109,7 @@ async def test_after_an_error_it_comes_again_under_the_same_id(jobs: Book, recei
         await queue_hook(jobs, view, receiver.url())
         await nothing_queued(jobs)
     ids = [headers["webhook-id"] for _, headers, _ in receiver.seen]
-    assert ids == [f"{view.job}.0"] * 2
+    assert ids == [f"{view.job}-0-0"] * 2
 
 
 @pytest.mark.usefixtures("soon_again")
@@ -160,7 +160,7 @@ async def test_a_planner_behind_the_journal_keeps_the_webhook(
         await tail.start()
         await nothing_queued(jobs)
         await tail.stop()
-    assert [headers["webhook-id"] for _, headers, _ in receiver.seen] == [f"{view.job}.0"]
+    assert [headers["webhook-id"] for _, headers, _ in receiver.seen] == [f"{view.job}-0-0"]
 
 
 async def test_a_webhook_of_an_erased_job_is_dropped(

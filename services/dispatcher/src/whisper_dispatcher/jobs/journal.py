@@ -63,7 +63,8 @@ async def queue_plan(jetstream: JetStream, record: JobRecord, *, generation: int
     await jetstream.publish(
         names.plan_subject(record.class_, record.client, record.job),
         task.encode(),
-        message_id=f"{record.job}.{generation}.{again}",
+        # An Idempotency-Key may make the same job id again, of another record.
+        message_id=f"{record.job}.{record.created_at}.{generation}.{again}",
     )
 
 
@@ -152,10 +153,14 @@ async def _queue_hook(jetstream: JetStream, view: JobView) -> None:
     """Before the state is written, so that a crash between the two loses no webhook; it waits for the state."""
     if view.record is None or view.record.callback_url is None:
         return
-    hook = HookTask(job=view.job, client=view.client, url=view.record.callback_url, generation=view.generation)
-    await jetstream.publish(
-        names.hook_subject(view.client, view.job), hook.encode(), message_id=f"hook.{view.job}.{view.generation}"
+    hook = HookTask(
+        job=view.job,
+        client=view.client,
+        url=view.record.callback_url,
+        generation=view.generation,
+        created_at=view.record.created_at,
     )
+    await jetstream.publish(names.hook_subject(view.client, view.job), hook.encode(), message_id=f"hook.{hook.id}")
 
 
 async def requeue(jetstream: JetStream, view: JobView) -> bool:
@@ -177,9 +182,11 @@ async def purge_work(jetstream: JetStream, client: str, job: str) -> None:
     await jetstream.purge(names.WINDOWS_STREAM, names.job_windows_filter(client, job))
 
 
-async def delete_audio(jetstream: JetStream, client: str, job: str, *, is_inline: bool = False) -> None:
-    """is_inline: it is known to lie in the journal, so that no object needs to be looked for."""
-    await jetstream.purge(names.JOURNAL_STREAM, names.audio_subject(client, job))
+async def delete_audio(
+    jetstream: JetStream, client: str, job: str, *, is_inline: bool = False, before: int | None = None
+) -> None:
+    """is_inline: it is known to lie in the journal, so that no object needs to be looked for. before: a sequence there."""
+    await jetstream.purge(names.JOURNAL_STREAM, names.audio_subject(client, job), before=before)
     if not is_inline:
         await objects.delete(jetstream, names.AUDIO_BUCKET, job)
 
@@ -215,7 +222,7 @@ async def finish_erasure(jetstream: JetStream, client: str, job: str, tombstone:
     """
     await purge_work(jetstream, client, job)
     await jetstream.purge(names.JOURNAL_STREAM, names.dead_subject(client, job), before=tombstone)
-    await delete_audio(jetstream, client, job)
+    await delete_audio(jetstream, client, job, before=tombstone)
     for subject in (
         names.plan_result_subject(client, job),
         *(names.job_written_filter(client, job, kind) for kind in names.WORKER_KINDS),

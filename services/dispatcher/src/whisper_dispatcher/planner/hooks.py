@@ -34,8 +34,9 @@ from whisper_dispatcher.jobs.index import JobIndex, JobView
 
 log = structlog.get_logger()
 
-DELAYS_S = (1.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
-"""Between the tries; after the last the webhook is given up, and the job can still be asked for."""
+DELAYS_S = (1.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 12 * 3600.0)
+"""Between the tries; after the last the webhook is given up, and the job can still be asked for: all of them come
+before a result's day is over."""
 
 REQUEST_TIMEOUT_S = 10.0
 """From looking up the host to the status, whatever the receiver does."""
@@ -209,9 +210,7 @@ class HookSender:
 
     async def _send(self, http: httpx.AsyncClient, task: HookTask, view: JobView) -> int:
         body = hook_body(view)
-        headers = signed_headers(
-            await self._secret(task.client), f"{task.job}.{task.generation}", int(time.time()), body
-        )
+        headers = signed_headers(await self._secret(task.client), task.id, int(time.time()), body)
         async with asyncio.timeout(REQUEST_TIMEOUT_S):
             return await self._post(http, task.url, body, headers)
 
