@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 import structlog
@@ -97,8 +98,13 @@ class Submitter:
             await self._store_keyed_audio(record, upload.inline)
         try:
             if not await journal.write_once(self._jetstream, names.record_subject(record.client, record.job), record):
-                existing = await journal.read_record(self._jetstream, record.client, record.job)
-                return _same(existing or record, record)
+                if existing := await self._await_record(record.client, record.job):
+                    return _same(existing, record)
+                raise unavailable()
+        except QueueFull:
+            await self._take_back_unrecorded(record)
+            raise
+        try:
             await self._queue(record)
         except QueueFull:
             await self._take_back(record)
@@ -128,7 +134,9 @@ class Submitter:
         elif isinstance(queued, BaseException) and not problems:
             _log_unqueued(record)
         if problems:
-            await self._take_back(record)
+            # Without an answer it may be stored, and an identical upload may have joined it: then it goes its way.
+            if any(isinstance(problem, QueueFull) for problem in problems):
+                await self._take_back(record)
             raise problems[0]
         return not isinstance(noted, WrongLastSequence)
 
@@ -173,8 +181,15 @@ class Submitter:
 
     async def _take_back(self, record: JobRecord) -> None:
         """What of a refused job was stored; where NATS is away too, the planner's sweeps end it."""
+        await self._quietly(journal.erase(self._jetstream, JobView(record.client, record.job)), record)
+
+    async def _take_back_unrecorded(self, record: JobRecord) -> None:
+        """The same, unless another upload with the key has a record under this id by now."""
+        await self._quietly(journal.erase_ghost(self._jetstream, JobView(record.client, record.job)), record)
+
+    async def _quietly(self, erasure: Awaitable[object], record: JobRecord) -> None:
         try:
-            await journal.erase(self._jetstream, JobView(record.client, record.job))
+            await erasure
         except (QueueUnavailable, QueueFull) as error:
             log.warning("a refused job could not be taken back", job=record.job, reason=str(error))
 

@@ -148,7 +148,11 @@ class JobRun:
         return options.model_copy(update={"language": first.language or None}) if first else options
 
     async def _results(self, indexes: list[int]) -> dict[int, WindowResult]:
-        return await journal.read_results(self.jetstream, self.view, indexes)
+        """Raises QueueUnavailable where a replica has not what the index has seen."""
+        found = await journal.read_results(self.jetstream, self.view, indexes)
+        if self.view.done & set(indexes) - found.keys():
+            raise QueueUnavailable("a replica of the journal is behind")
+        return found
 
     async def _publish(self, recording: Recording, plan: Plan, index: int, options: TranscribeOptions) -> None:
         span, view = plan.windows[index], self.view
