@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway_harness import until
-from journal_harness import Book, book, unique
+from journal_harness import BehindAtFirst, Book, book, unique
 
 from whisper_contracts import names
 from whisper_contracts.messages import (
@@ -87,9 +87,10 @@ class Stage:
             self._worker_tasks.append(task)
             self._stack.push_async_callback(stop, task)
 
-    async def start_planner(self) -> tuple[Planner, asyncio.Task[None]]:
+    async def start_planner(self, *missing: str) -> tuple[Planner, asyncio.Task[None]]:
+        """missing: subjects that a replica, from which it reads, does not have at first."""
         jetstream = await self._stack.enter_async_context(connected(self.settings.nats_url, name="planner"))
-        planner = Planner(self.settings, jetstream)
+        planner = Planner(self.settings, BehindAtFirst(jetstream, *missing) if missing else jetstream)
         running = asyncio.create_task(planner.run())
         self._stack.push_async_callback(drain, planner, running)
         await until(lambda: planner.tail.is_current)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from gateway_harness import Stage, stage, until
@@ -10,6 +11,7 @@ from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import MAX_INLINE_AUDIO_BYTES
 from whisper_dispatcher.jetstream import objects
+from whisper_dispatcher.jetstream.errors import QueueUnavailable
 
 
 @pytest.fixture
@@ -93,6 +95,28 @@ async def test_an_identical_upload_joins_the_running_job(on: Stage) -> None:
     jobs = [answer.headers["x-job-id"] for answer in answers]
     assert jobs[0] == jobs[1] != jobs[2]
     assert {answer.json()["transcription"] for answer in answers} == {"Hello there."}
+
+
+async def test_a_job_whose_acceptance_got_no_answer_may_have_been_joined_and_stays(
+    on: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on.stand_in.after_plan.clear()
+    publish_once, lost = on.gateway.jetstream.publish_once, []
+
+    async def without_answer(subject: str, *given: Any, **options: Any) -> int:
+        sequence = await publish_once(subject, *given, **options)
+        if subject.endswith(".record") and not lost:
+            lost.append(subject)
+            raise QueueUnavailable("no answer")
+        return sequence
+
+    monkeypatch.setattr(on.gateway.jetstream, "publish_once", without_answer)
+    answer = await on.http.post("/v1/jobs", files={"file": b"audio"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "queue_unavailable")
+    await until(lambda: bool(on.stand_in.seen))
+    [record] = on.stand_in.seen
+    answer = await on.http.post("/v1/jobs", files={"file": b"audio"})
+    assert answer.json()["job"]["id"] == record.job
 
 
 async def test_an_identical_upload_after_the_answer_is_a_new_job(on: Stage) -> None:

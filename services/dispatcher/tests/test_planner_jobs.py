@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from audio_harness import as_wav, pause, speech_like, tone
 from journal_harness import unique
-from planner_harness import Stage, gone, opened
+from planner_harness import MODEL, Stage, gone, opened
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
@@ -113,10 +113,11 @@ async def test_what_is_no_audio_fails_with_a_dead_letter(stage: Stage, audio: by
     assert letter.message.endswith(".")
 
 
-async def test_the_language_of_the_first_window_holds_for_all(stage: Stage) -> None:
+@pytest.mark.parametrize("behind", [0, 1], ids=["at once", "from a replica that is behind"])
+async def test_the_language_of_the_first_window_holds_for_all(stage: Stage, behind: int) -> None:
     await stage.start_worker()
-    await stage.start_planner()
     view = await stage.submit(speech_like(phrases=9), language=None)
+    await stage.start_planner(*[names.window_result_subject(MODEL, view.client, view.job, 0)] * behind)
     assert await stage.final(view) == "completed"
     tasks = stage.worker.of(view)
     assert [(task.index, task.options.language) for task in tasks[:1]] == [(0, None)]
