@@ -44,7 +44,8 @@ annotations: {{- toYaml . | nindent 2 }}
 
 {{- define "whisperfleet.image" -}}
 {{- $registry := default .root.Values.image.registry .image.registry -}}
-{{- $tag := default (default .root.Chart.AppVersion .root.Values.image.tag) .image.tag -}}
+{{- $version := default .root.Chart.AppVersion .root.Values.image.tag -}}
+{{- $tag := default (printf "%s%s" (default "" .image.tagPrefix) $version) .image.tag -}}
 {{- $name := printf "%s/%s" $registry .image.repository -}}
 {{- with .image.digest -}}
 {{- printf "%s@%s" $name . -}}
@@ -57,9 +58,18 @@ annotations: {{- toYaml . | nindent 2 }}
 http://{{ include "whisperfleet.fullname" . }}-gateway.{{ .Release.Namespace }}.svc:{{ .Values.gateway.service.port }}
 {{- end -}}
 
-{{- define "whisperfleet.telegramPort" -}}
-{{- $url := urlParse .Values.bot.telegramApiUrl -}}
-{{- default (ternary "80" "443" (eq $url.scheme "http")) (regexFind ":[0-9]+$" $url.host | trimPrefix ":") -}}
+{{/* Of a URL, for network policies. */}}
+{{- define "whisperfleet.portOf" -}}
+{{- $url := urlParse . -}}
+{{- $usual := dict "http" "80" "ws" "80" "nats" "4222" "tls" "4222" -}}
+{{- default (default "443" (get $usual $url.scheme)) (regexFind ":[0-9]+$" $url.host | trimPrefix ":") -}}
+{{- end -}}
+
+{{/* Helm reads those of a file as floats, which would be printed as 1.23e+08. */}}
+{{- define "whisperfleet.wholeNumbers" -}}
+{{- $whole := list -}}
+{{- range . }}{{ $whole = append $whole (int64 .) }}{{ end -}}
+{{- join "," $whole -}}
 {{- end -}}
 
 {{- define "whisperfleet.operatorAccount" -}}

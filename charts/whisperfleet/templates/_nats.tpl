@@ -12,15 +12,6 @@ nats://{{ include "whisperfleet.natsHost" . }}:4222
 {{- end -}}
 {{- end -}}
 
-{{- define "whisperfleet.natsPort" -}}
-{{- if .Values.nats.enabled -}}
-4222
-{{- else -}}
-{{- $host := (first (splitList "," .Values.nats.external.url)) | urlParse | dig "host" "" -}}
-{{- default "4222" (regexFind ":[0-9]+$" $host | trimPrefix ":") -}}
-{{- end -}}
-{{- end -}}
-
 {{- define "whisperfleet.natsSecret" -}}
 {{- if .Values.nats.enabled -}}
 {{- default (printf "%s-nats-keys" (include "whisperfleet.fullname" .)) .Values.nats.existingSecret -}}
@@ -128,10 +119,12 @@ nats://{{ include "whisperfleet.natsHost" . }}:4222
         matchLabels: {{- include "whisperfleet.selectorLabels" (dict "root" . "component" "nats") | nindent 10 }}
 {{- else }}
 - ports:
-    - {port: {{ include "whisperfleet.natsPort" . }}, protocol: TCP}
+    {{- range splitList "," (include "whisperfleet.natsUrl" .) }}
+    - {port: {{ include "whisperfleet.portOf" (trim .) }}, protocol: TCP}
+    {{- end }}
 {{- end }}
 {{- with .Values.otlpEndpoint }}
 - ports:
-    - {port: {{ default "4318" (regexFind ":[0-9]+" (trimPrefix "https:" (trimPrefix "http:" .)) | trimPrefix ":") }}, protocol: TCP}
+    - {port: {{ include "whisperfleet.portOf" . }}, protocol: TCP}
 {{- end }}
 {{- end }}

@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from whisper_dispatcher import __version__
 from whisper_dispatcher.jetstream.topology import Limits
 from whisper_dispatcher.settings import ProcessSettings
 from whisper_operator.nats_users import Signing
@@ -17,10 +18,10 @@ ImageFor = Literal["cpu", "nvidia", "amd", "intel"]
 
 _REGISTRY = "ghcr.io/whisperfleet"
 WORKER_IMAGES: dict[ImageFor, str] = {
-    "cpu": f"{_REGISTRY}/whisper-worker:cpu",
-    "nvidia": f"{_REGISTRY}/whisper-worker:cuda",
-    "amd": f"{_REGISTRY}/whisper-worker:vulkan",
-    "intel": f"{_REGISTRY}/whisper-worker:openvino",
+    "cpu": f"{_REGISTRY}/whisper-worker:cpu-{__version__}",
+    "nvidia": f"{_REGISTRY}/whisper-worker:cuda-{__version__}",
+    "amd": f"{_REGISTRY}/whisper-worker:vulkan-{__version__}",
+    "intel": f"{_REGISTRY}/whisper-worker:openvino-{__version__}",
 }
 _ALL_QUEUES: dict[str, tuple[str, ...]] = {"*": ("*",)}
 
@@ -48,7 +49,7 @@ class OperatorSettings(ProcessSettings):
     """In each WhisperServer's namespace, with the private authority's certificate."""
     worker_nats_ca_key: str = "ca.crt"
     worker_images: dict[ImageFor, str] = Field(default_factory=lambda: dict(WORKER_IMAGES))
-    models_image: str = f"{_REGISTRY}/models:latest"
+    models_image: str = f"{_REGISTRY}/models:{__version__}"
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     pod_monitors: bool = False
     """Whether the cluster knows PodMonitor."""

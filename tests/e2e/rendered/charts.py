@@ -29,12 +29,13 @@ VALUES: dict[str, dict[str, Any]] = {
         "bot": {
             "token": {"secretName": "telegram"},
             "apiKey": {"secretName": "telegram"},
-            "allowed": [12, -100345],
-            "admins": [12],
+            "allowed": [7123456789, -1001234567890],
+            "admins": [7123456789],
             "minutesPerDay": 60,
             "jobsInFlight": 2,
             "webhook": {"url": "https://bot.example.com/", "secretName": "telegram"},
             "telegramApiUrl": "http://telegram-bot-api.chat:8081",
+            "gatewayUrl": "https://speech.example.com",
         },
         "nats": {"replicas": 3, "persistence": {"storageClassName": "fast", "annotations": {"a": "b"}}},
         "monitoring": {
@@ -48,7 +49,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "nats": {
             "enabled": False,
             "external": {
-                "url": "tls://a.example.com:5222,tls://b.example.com:5222",
+                "url": "tls://a.example.com:5222,tls://b.example.com:5223",
                 "secretName": "queue",
                 "streamReplicas": 3,
                 "ca": {"secretName": "authority"},

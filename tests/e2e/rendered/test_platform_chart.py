@@ -164,6 +164,48 @@ def test_the_bot_is_off_until_its_token_is_named(helm):
     assert [name for name in pods(rendered(helm, VALUES["everything on"])) if name.endswith("-bot")]
 
 
+def test_ids_of_people_and_groups_reach_the_bot_in_full(helm):
+    spec = pods(rendered(helm, VALUES["everything on"]))["speech-whisperfleet-bot"]["containers"][0]
+    given = {variable["name"]: variable.get("value") for variable in spec["env"]}
+    assert given["WHISPERFLEET_BOT_ALLOWED"] == "7123456789,-1001234567890"
+    assert (given["WHISPERFLEET_BOT_ADMINS"], given["WHISPERFLEET_BOT_JOBS_IN_FLIGHT"]) == ("7123456789", "2")
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "ports"),
+    [
+        ("an external queue with credentials and a private authority", "gateway", {5222, 5223}),
+        ("everything on", "planner", {4222, 4318}),
+        ("everything on", "bot", {443, 4222, 4318, 8081}),
+    ],
+)
+def test_a_process_may_reach_every_address_that_it_is_given(helm, values, name, ports):
+    manifests = rendered(helm, VALUES[values])
+    policies = {each["metadata"]["name"]: each for each in manifests if each["kind"] == "NetworkPolicy"}
+    rules = policies[f"speech-whisperfleet-{name}"]["spec"]["egress"]
+    opened = {each["port"] for rule in rules for each in rule["ports"]}
+    assert ports <= opened
+
+
+def test_a_release_restarts_nats_only_where_its_configuration_is_another(helm):
+    def checksum(values):
+        (made,) = [each for each in rendered(helm, values) if each["kind"] == "StatefulSet"]
+        return made["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+
+    assert checksum({}) == checksum({"commonLabels": {"release": "next"}}) != checksum({"nats": {"syncInterval": "2s"}})
+
+
+def test_workers_are_of_the_version_of_the_release(helm):
+    def worker(values):
+        operator = pods(rendered(helm, values))["speech-whisperfleet-operator"]["containers"][0]
+        given = {variable["name"]: variable.get("value") for variable in operator["env"]}
+        return json.loads(given["WHISPERFLEET_WORKER_IMAGES"])["nvidia"].rpartition(":")[2]
+
+    assert worker({}) == "cuda-0.1.0"
+    assert worker({"image": {"tag": "1.2.3"}}) == "cuda-1.2.3"
+    assert worker({"images": {"workers": {"nvidia": {"tag": "mine"}}}}) == "mine"
+
+
 @pytest.mark.parametrize(
     ("url", "port"),
     [("", 443), ("http://api.chat", 80), ("https://api.example.com/bots", 443), ("http://api.chat:8081", 8081)],
