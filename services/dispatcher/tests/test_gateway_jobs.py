@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -9,12 +10,12 @@ from gateway_harness import Stage, stage, until
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
-from whisper_contracts.messages import MAX_INLINE_AUDIO_BYTES, ClientRecord
+from whisper_contracts.messages import MAX_INLINE_AUDIO_BYTES, ClientRecord, JobRecord
 from whisper_dispatcher.gateway.app import create_app
 from whisper_dispatcher.gateway.gateway import Gateway
 from whisper_dispatcher.gateway.job_view import INDEX_WAIT_S
 from whisper_dispatcher.gateway.settings import GatewaySettings
-from whisper_dispatcher.jetstream import buckets
+from whisper_dispatcher.jetstream import buckets, objects
 from whisper_dispatcher.jetstream.connection import Stored
 from whisper_dispatcher.jobs.clients import Quotas, key_hash
 
@@ -207,28 +208,44 @@ async def test_an_idempotency_key_makes_one_job_of_two_requests(on: Stage, audio
     assert len(on.stand_in.seen) == 1
 
 
-async def test_two_uploads_at_once_with_one_key_never_mix(on: Stage) -> None:
-    header = {"Idempotency-Key": "race"}
+@pytest.mark.parametrize("size_bytes", [9, 2 * MAX_INLINE_AUDIO_BYTES], ids=["short", "long"])
+async def test_two_uploads_at_once_with_one_key_never_mix(on: Stage, size_bytes: int, tmp_path: Path) -> None:
+    header = {"Idempotency-Key": f"race of {size_bytes}"}
     answers = await asyncio.gather(
-        *(on.http.post("/v1/jobs", files={"file": bytes([65 + i]) * 9}, headers=header) for i in range(4))
+        *(on.http.post("/v1/jobs", files={"file": bytes([65 + i]) * size_bytes}, headers=header) for i in range(4))
     )
     assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409]
     await until(lambda: bool(on.stand_in.seen))
-    [record] = on.stand_in.seen
+    winner = next(i for i, answer in enumerate(answers) if answer.status_code == 202)
+    assert await audio_of(on, on.stand_in.seen[0], tmp_path) == bytes([65 + winner]) * size_bytes
+
+
+async def audio_of(on: Stage, record: JobRecord, folder: Path) -> bytes:
+    if record.audio_object:
+        await objects.download(on.jetstream, names.AUDIO_BUCKET, record.audio_object, folder / "audio")
+        return (folder / "audio").read_bytes()
     stored = await on.jetstream.get_last(names.JOURNAL_STREAM, names.audio_subject(on.client, record.job))
     assert stored
-    winner = next(i for i, answer in enumerate(answers) if answer.status_code == 202)
-    assert stored.data == bytes([65 + winner]) * 9
+    return stored.data
 
 
-async def test_audio_left_by_a_gateway_that_died_does_not_block_its_key(on: Stage) -> None:
-    job = names.idempotent_job_id(on.client, "died")
-    await on.jetstream.publish(names.audio_subject(on.client, job), b"another file")
-    answer = await on.http.post("/v1/jobs", files={"file": b"this file"}, headers={"Idempotency-Key": "died"})
+@pytest.mark.parametrize("left", [b"another file", b"this file"])
+@pytest.mark.parametrize("times", [1, MAX_INLINE_AUDIO_BYTES], ids=["short", "long"])
+async def test_audio_left_by_a_gateway_that_died_does_not_block_its_key(
+    on: Stage, left: bytes, times: int, tmp_path: Path
+) -> None:
+    key = f"died {left!r} {times}"
+    job = names.idempotent_job_id(on.client, key)
+    if times == 1:
+        await on.jetstream.publish(names.audio_subject(on.client, job), left)
+    else:
+        upload = objects.Upload(on.jetstream, names.AUDIO_BUCKET, job)
+        await upload.write(left * times)
+        await upload.finish()
+    answer = await on.http.post("/v1/jobs", files={"file": b"this file" * times}, headers={"Idempotency-Key": key})
     assert answer.status_code == 202
-    stored = await on.jetstream.get_last(names.JOURNAL_STREAM, names.audio_subject(on.client, job))
-    assert stored
-    assert stored.data == b"this file"
+    await until(lambda: bool(on.stand_in.seen))
+    assert await audio_of(on, on.stand_in.seen[0], tmp_path) == b"this file" * times
 
 
 async def test_an_upload_noted_by_a_gateway_that_died_is_a_new_job(on: Stage) -> None:

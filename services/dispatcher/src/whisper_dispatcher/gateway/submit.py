@@ -16,6 +16,7 @@ from whisper_contracts.messages import JobRecord, TranscribeOptions
 from whisper_dispatcher.gateway import metrics
 from whisper_dispatcher.gateway.errors import ApiError, unavailable
 from whisper_dispatcher.gateway.uploads import AudioUpload
+from whisper_dispatcher.jetstream import objects
 from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable, WrongLastSequence
 from whisper_dispatcher.jobs import journal
@@ -50,6 +51,12 @@ class _Claim:
     subject: str
     job: str = ""
     sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Audio:
+    sequence: int
+    sha256: str
 
 
 def upload_digest(sha256: str, submission: Submission) -> str:
@@ -92,10 +99,7 @@ class Submitter:
                     "The job of this Idempotency-Key is being deleted. Send the request again in a moment."
                 )
             return _same(existing, record)
-        if upload.inline is None:
-            await upload.commit()
-        else:
-            await self._store_keyed_audio(record, upload.inline)
+        await self._store_keyed(record, upload)
         try:
             if not await journal.write_once(self._jetstream, names.record_subject(record.client, record.job), record):
                 if existing := await self._await_record(record.client, record.job):
@@ -140,24 +144,40 @@ class Submitter:
             raise problems[0]
         return not isinstance(noted, WrongLastSequence)
 
-    async def _store_keyed_audio(self, record: JobRecord, audio: bytes) -> None:
+    async def _store_keyed(self, record: JobRecord, upload: AudioUpload) -> None:
         """Never over the audio of a record: two uploads with one key may arrive at once."""
-        subject = names.audio_subject(record.client, record.job)
         try:
-            await self._jetstream.publish_once(subject, audio)
+            await self._store_audio(record, upload, 0)
             return
         except WrongLastSequence:
-            stored = await self._jetstream.get_last(names.JOURNAL_STREAM, subject)
-        if stored and hashlib.sha256(stored.data).hexdigest() == record.sha256:
+            there = await self._stored_audio(record)
+        if there and there.sha256 == record.sha256:
+            await upload.abort()
             return
         # Another file: its record comes now, or its gateway died before it could write one.
         if existing := await self._await_record(record.client, record.job):
+            await upload.abort()
             _same(existing, record)
             return
         try:
-            await self._jetstream.publish_once(subject, audio, last_sequence=stored.sequence if stored else 0)
+            await self._store_audio(record, upload, there.sequence if there else 0)
         except WrongLastSequence:
             raise _conflict() from None
+
+    async def _store_audio(self, record: JobRecord, upload: AudioUpload, last_sequence: int) -> None:
+        if upload.inline is None:
+            await upload.commit(last_sequence)
+        else:
+            subject = names.audio_subject(record.client, record.job)
+            await self._jetstream.publish_once(subject, upload.inline, last_sequence=last_sequence)
+
+    async def _stored_audio(self, record: JobRecord) -> _Audio | None:
+        """What lies under the record's id, whoever sent it."""
+        if record.audio_object:
+            found = await objects.find(self._jetstream, names.AUDIO_BUCKET, record.audio_object)
+            return _Audio(found.sequence, found.sha256) if found else None
+        stored = await self._jetstream.get_last(names.JOURNAL_STREAM, names.audio_subject(record.client, record.job))
+        return _Audio(stored.sequence, hashlib.sha256(stored.data).hexdigest()) if stored else None
 
     async def _read_claim(self, subject: str) -> _Claim:
         stored = await self._jetstream.get_last(names.JOURNAL_STREAM, subject)

@@ -13,6 +13,7 @@ from whisper_dispatcher.gateway.errors import ApiError, bad_request
 from whisper_dispatcher.gateway.multipart import Form, FormReader
 from whisper_dispatcher.jetstream import objects
 from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.errors import QueueFull, WrongLastSequence
 
 
 class AudioUpload:
@@ -51,10 +52,16 @@ class AudioUpload:
             await self._object.write(bytes(self._inline))
             self._inline.clear()
 
-    async def commit(self) -> None:
-        if self._object:
-            await self._object.finish()
+    async def commit(self, last_sequence: int | None = None) -> None:
+        """last_sequence: as of `Upload.finish`, which refuses with WrongLastSequence."""
+        # Before: without an answer it may be there, and whoever sends this file again is told so.
         self._is_committed = True
+        if self._object:
+            try:
+                await self._object.finish(last_sequence)
+            except (WrongLastSequence, QueueFull):
+                self._is_committed = False
+                raise
 
     async def abort(self) -> None:
         """After `commit` the audio stays: a record of it may be on disk although its writer saw an error."""

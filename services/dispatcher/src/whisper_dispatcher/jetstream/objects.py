@@ -13,6 +13,7 @@ from whisper_dispatcher.jetstream.connection import JetStream, Stored
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 
 CHUNK_BYTES = 128 * 1024
+_SHA256 = "SHA-256="
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class StoredObject:
     nuid: str
     """Of this upload; a later one of the same name has another."""
     sequence: int
+    sha256: str
 
 
 class Upload:
@@ -56,7 +58,8 @@ class Upload:
         self._chunks += 1
         await self._jetstream.publish(self._chunk_subject, chunk)
 
-    async def finish(self) -> None:
+    async def finish(self, last_sequence: int | None = None) -> None:
+        """last_sequence: of the object that it may take the place of; 0: of none. Raises WrongLastSequence."""
         if self._buffer:
             await self._publish_chunk(bytes(self._buffer))
             self._buffer.clear()
@@ -73,9 +76,13 @@ class Upload:
         # An upload that took longer than two sweeps are apart has lost what it sent first.
         if not await self._jetstream.holds(f"OBJ_{self._bucket}", self._chunk_subject, self._chunks):
             raise QueueUnavailable(f"the chunks of {self.name} are not all there any more")
-        await self._jetstream.publish(
-            _info_subject(self._bucket, self.name), json.dumps(info).encode(), headers={"Nats-Rollup": "sub"}
-        )
+        subject, described, headers = _info_subject(self._bucket, self.name), json.dumps(info), {"Nats-Rollup": "sub"}
+        if last_sequence is None:
+            await self._jetstream.publish(subject, described.encode(), headers=headers)
+        else:
+            await self._jetstream.publish_once(
+                subject, described.encode(), last_sequence=last_sequence, headers=headers
+            )
 
     async def abort(self) -> None:
         await self._jetstream.purge(f"OBJ_{self._bucket}", self._chunk_subject)
@@ -111,13 +118,13 @@ async def download(jetstream: JetStream, bucket: str, name: str, target: Path) -
 
 
 def _encoded(digest: hashlib._Hash) -> str:
-    return "SHA-256=" + base64.urlsafe_b64encode(digest.digest()).decode()
+    return _SHA256 + base64.urlsafe_b64encode(digest.digest()).decode()
 
 
 async def delete(jetstream: JetStream, bucket: str, name: str) -> None:
     """Deleting what is not there is no error."""
-    if stored := await jetstream.get_last(f"OBJ_{bucket}", _info_subject(bucket, name)):
-        await remove(jetstream, bucket, _described(stored))
+    if found := await find(jetstream, bucket, name):
+        await remove(jetstream, bucket, found)
 
 
 async def remove(jetstream: JetStream, bucket: str, found: StoredObject) -> None:
@@ -125,6 +132,11 @@ async def remove(jetstream: JetStream, bucket: str, found: StoredObject) -> None
     stream = f"OBJ_{bucket}"
     await jetstream.purge(stream, _info_subject(bucket, found.name), before=found.sequence + 1)
     await jetstream.purge(stream, f"$O.{bucket}.C.{found.nuid}")
+
+
+async def find(jetstream: JetStream, bucket: str, name: str) -> StoredObject | None:
+    stored = await jetstream.get_last(f"OBJ_{bucket}", _info_subject(bucket, name))
+    return _described(stored) if stored else None
 
 
 async def listed(jetstream: JetStream, bucket: str) -> list[StoredObject]:
@@ -135,7 +147,8 @@ async def listed(jetstream: JetStream, bucket: str) -> list[StoredObject]:
 
 def _described(stored: Stored) -> StoredObject:
     info = json.loads(stored.data)
-    return StoredObject(info["name"], info["nuid"], stored.sequence)
+    digest = base64.urlsafe_b64decode(info["digest"].removeprefix(_SHA256))
+    return StoredObject(info["name"], info["nuid"], stored.sequence, digest.hex())
 
 
 async def sweep_chunks(jetstream: JetStream, bucket: str, seen: set[str]) -> set[str]:
