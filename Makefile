@@ -94,8 +94,9 @@ lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	  --custom-compile-command "make lock" --no-annotate \
 	  --constraints requirements.lock --group demo-model --output-file models/demo/requirements.lock
 
-generate: $(SETUP) ## Write manifests/crds, the chart's copies and docs/spec.md again from the operator's models
+generate: $(SETUP) ## Write manifests/crds, the chart's copies, docs/spec.md and docs/settings.md again from the code
 	@$(BIN)/python -m whisper_operator.crd.generate
+	@$(BIN)/python -m docs.settings
 
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from docs import settings
 
 from whisper_dispatcher.cli.laptop import up
 
@@ -53,6 +54,10 @@ def test_no_document_installs_whatever_an_index_has_under_our_name(document: Pat
 @pytest.mark.parametrize("document", DOCUMENTS, ids=TITLE.get)
 def test_the_pipeline_is_started_by_make_which_first_sets_up_what_is_missing(document: Path) -> None:
     assert ".venv/bin/whisperfleet up" not in document.read_text()
+
+
+def test_the_page_of_settings_is_the_codes() -> None:
+    assert settings.PAGE.read_text() == settings.page(), "Run: make generate"
 
 
 def test_every_code_of_an_error_is_in_the_apis_documentation() -> None:

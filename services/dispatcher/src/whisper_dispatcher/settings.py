@@ -30,8 +30,10 @@ class ProcessSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, secrets_dir=secret_folders())
 
     nats_url: str = "nats://127.0.0.1:4222"
+    """Several with commas between."""
     nats_user: str | None = None
     nats_password: str | None = None
+    """Of nats_user. Where NATS checks credentials instead, neither is set."""
     nats_credentials: Path | None = None
     """A file of NATS' own kind, with a signed JWT and its key."""
     nats_inbox_prefix: str | None = None
@@ -39,6 +41,7 @@ class ProcessSettings(BaseSettings):
     nats_ca: Path | None = None
     """Certificate of the private authority that the servers' own are checked against."""
     log_json: bool = False
+    """Each line of the log an object."""
     otlp_endpoint: str | None = None
     """OTLP/HTTP collector for traces, such as http://127.0.0.1:4318; needs the extra `telemetry`."""
 

@@ -10,13 +10,16 @@ MIB = 1024 * 1024
 class GatewaySettings(ProcessSettings):
     host: str = "127.0.0.1"
     port: int = 8080
+    """Where it listens; TLS belongs in front."""
 
     max_upload_bytes: int = 2 * 1024 * MIB
+    """Of one request; more is answered with 413."""
     max_queued_jobs: int = 10_000
     """Jobs accepted and not final; above, uploads are answered with 429."""
     default_wait_s: float = 600.0
     """How long a request waits for its text when the client sets no limit; OpenAI's clients read for 600 s."""
     max_wait_s: float = 3600.0
+    """The longest wait that a client may ask for."""
     drain_wait_s: float = 10.0
     """After SIGTERM a waiting request has this long to get its text; then it gets its job's address."""
     keep_alive_s: float = 15.0
