@@ -7,6 +7,7 @@ import time
 
 import structlog
 
+from whisper_dispatcher import event_loop
 from whisper_operator import metrics
 from whisper_operator.child_store import ChildStore, ServerKey
 from whisper_operator.client_keeper import ClientKeeper
@@ -151,6 +152,7 @@ class Runner:
 
     async def _keep_queue(self) -> None:
         jetstream = await self._settings.connect("operator")
+        jetstream.on_loss(event_loop.end_process)
         try:
             self.clients.connected(jetstream)
             await self.reconciler.keeper.run(jetstream)

@@ -44,6 +44,7 @@ async def serve(settings: BotSettings) -> None:
     connecting = asyncio.create_task(settings.connect("bot"))
     if not await _is_done_before(stopping, connecting):
         return
+    connecting.result().on_loss(stopping.set)
     async with _outside(settings, connecting.result()) as outside:
         starting = asyncio.create_task(_start(settings, outside))
         if await _is_done_before(stopping, starting):

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
+import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+
+
+def end_process() -> None:
+    """As whoever started it would, who then starts it anew: what is under way is let go of first."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

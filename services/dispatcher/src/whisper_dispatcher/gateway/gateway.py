@@ -11,6 +11,7 @@ import structlog
 from fastapi import Request
 
 from whisper_contracts import names
+from whisper_dispatcher import event_loop
 from whisper_dispatcher.gateway import errors
 from whisper_dispatcher.gateway.directory import Clients, Models
 from whisper_dispatcher.gateway.feed import JobFeed
@@ -74,6 +75,7 @@ class Gateway:
 
     async def _connect(self) -> None:
         jetstream = await self.settings.connect("gateway")
+        jetstream.on_loss(event_loop.end_process)
         self._jetstream = jetstream
         await topology.wait_for_streams(jetstream)
         await jetstream.client.subscribe(names.WORKER_SUBJECTS, cb=self.workers.on_message)

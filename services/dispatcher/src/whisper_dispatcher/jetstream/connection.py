@@ -63,6 +63,8 @@ class JetStream:
     def __init__(self, client: Client) -> None:
         self.client = client
         self._disconnect_listeners: list[Callable[[], None]] = []
+        self._loss_listeners: list[Callable[[], None]] = []
+        self._is_closing = False
         self._following: asyncio.Task[None] | None = None
 
     @classmethod
@@ -109,11 +111,12 @@ class JetStream:
                     error_cb=jetstream._on_error,
                     reconnected_cb=jetstream._on_reconnect,
                     disconnected_cb=jetstream._on_disconnect,
+                    closed_cb=jetstream._on_closed,
                     **options,
                 )
                 heed_cancellation()
             except asyncio.CancelledError:
-                await client.close()  # or a half-made connection stays open
+                await jetstream.close()  # or a half-made connection stays open
                 raise
             except (TimeoutError, nats.errors.NoServersError, OSError):
                 log.warning("nats unreachable, trying again", nats=name)
@@ -135,14 +138,26 @@ class JetStream:
     async def _on_reconnect(self) -> None:
         log.info("nats reconnected")
 
+    async def _on_closed(self) -> None:
+        if self._is_closing:
+            return
+        log.critical("NATS has closed the connection for good: the login may have been changed, or have ended")
+        for listener in self._loss_listeners:
+            listener()
+
     def on_disconnect(self, listener: Callable[[], None]) -> None:
         self._disconnect_listeners.append(listener)
+
+    def on_loss(self, listener: Callable[[], None]) -> None:
+        """listener: is called when the client will not connect again, as it does after most errors that NATS names."""
+        self._loss_listeners.append(listener)
 
     @property
     def is_connected(self) -> bool:
         return self.client.is_connected
 
     async def close(self) -> None:
+        self._is_closing = True
         if self._following:
             self._following.cancel()
         await self.client.close()

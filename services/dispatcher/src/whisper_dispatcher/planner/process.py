@@ -186,6 +186,7 @@ class Planner:
 
 async def serve(settings: PlannerSettings) -> None:
     jetstream = await settings.connect("planner")
+    jetstream.on_loss(event_loop.end_process)
     planner = Planner(settings, jetstream)
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):

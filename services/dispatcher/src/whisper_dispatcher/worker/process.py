@@ -195,6 +195,7 @@ def golden_clip(settings: WorkerSettings) -> GoldenClip:
 
 async def serve(settings: WorkerSettings) -> int:
     jetstream = await settings.connect("worker")
+    jetstream.on_loss(event_loop.end_process)
     worker = Worker(settings, jetstream)
     running = asyncio.create_task(worker.run())
     loop = asyncio.get_running_loop()
