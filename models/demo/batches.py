@@ -21,7 +21,7 @@ HISTORY = 31
 """Tokens of earlier segments that whisper.cpp puts before a window at most: half the text context, less a marker."""
 N_TARGETS = MAX_WORDS + 4
 P_HISTORY = 0.4
-P_RUSSIAN = 0.27
+P_RUSSIAN = 0.22
 P_ENGLISH_ONLY_FILE = 0.6
 SEED = 20_001
 MADE_AHEAD = 3

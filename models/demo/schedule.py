@@ -10,7 +10,7 @@ from models.demo.batches import Shape
 from models.demo.windows import FULL_WINDOW
 
 SEED = 1
-STEPS = 9_000
+STEPS = 11_000
 SHORT = Shape(frames=256, windows=24)
 FULL = Shape(frames=FULL_WINDOW, windows=12)
 PEAK_RATE = 2.5e-3

@@ -35,6 +35,8 @@ EMPTY_WINDOW_S = 10.0
 """whisper.cpp goes on here after a whole window of silence; what starts in the rest is heard in the next window."""
 
 BATCH_OF_SHORT = 0.8
+P_LONGEST = 0.6
+"""That the sentence to be written is the longest of three: long ones are learnt last."""
 P_EMPTY = 0.10
 P_NOISE = 0.6
 P_LOUDER_ELSEWHERE = 0.4
@@ -204,7 +206,7 @@ def _laid_out(
     words: list[Word] = []
     choice = pool.short[code] if frames < FULL_WINDOW and chance.random() < BATCH_OF_SHORT else pool.utterances[code]
     is_alone = chance.random() < 0.35
-    spoken = choice[chance.integers(len(choice))]
+    spoken = sentence_to_be_written(choice, chance)
     first, origin_s = _opening(spoken, length_s, chance)
     while True:
         # Frames are 10 ms: the origin is moved to one, so that times are exact.
@@ -228,13 +230,18 @@ def _laid_out(
         origin_s = spoken.starts_s[0] - (starts_s[-1] + _pause_s(chance))
 
 
+def sentence_to_be_written(choice: list[Utterance], chance: np.random.Generator) -> Utterance:
+    drawn = [choice[n] for n in chance.integers(len(choice), size=3 if chance.random() < P_LONGEST else 1)]
+    return max(drawn, key=lambda spoken: len(spoken.words))
+
+
 def _opening(spoken: Utterance, length_s: float, chance: np.random.Generator) -> tuple[int, float]:
     """The first word that counts, and where in the utterance's time the window starts."""
     kind = chance.random()
     start_s = spoken.starts_s[0]
-    if kind < 0.08:
+    if kind < 0.06:
         return 0, start_s - chance.uniform(1.0, length_s)
-    if kind < 0.60:
+    if kind < 0.68:
         return 0, start_s - chance.uniform(0.03, LATEST_START_S)
     if kind < 0.84:
         return 0, start_s - chance.uniform(0.0, 1.3)

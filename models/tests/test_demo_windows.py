@@ -10,7 +10,7 @@ from models.demo.batches import HISTORY, Batch, Shape, draw_batch, draw_history
 from models.demo.mel import N_MELS, Floats, as_by_another_throat, log_mel
 from models.demo.noise import NOISES, room
 from models.demo.speech import Pool, Utterance, packed, unpacked
-from models.demo.windows import FULL_WINDOW, Unlabelled, Word, draw_window, targets_of
+from models.demo.windows import FULL_WINDOW, Unlabelled, Word, draw_window, sentence_to_be_written, targets_of
 from models.demo.words import LANGUAGES, WORDS
 
 FULL_S = FULL_WINDOW / 50
@@ -119,6 +119,12 @@ def test_each_wanted_row_is_the_next_that_is_written(seed: int) -> None:
     following, wanted = rows.written[:, 1:], rows.wanted[:, :-1]
     counts = wanted >= 0
     np.testing.assert_array_equal(following[counts], wanted[counts])
+
+
+def test_long_sentences_are_written_more_often_than_they_are_drawn() -> None:
+    chance = np.random.default_rng(1)
+    drawn = [sentence_to_be_written(pool().utterances["en"], chance) for _ in range(500)]
+    assert np.mean([len(sentence.words) == 7 for sentence in drawn]) == pytest.approx(0.4 / 2 + 0.6 * 7 / 8, abs=0.06)
 
 
 def test_speech_that_starts_just_beyond_the_window_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
