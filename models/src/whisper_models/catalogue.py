@@ -38,14 +38,14 @@ DEMO = CatalogueModel(
     file="ggml-demo.en-q5_0.bin",
     size_bytes=4_668_607,
     sha1=None,
-    sha256="f0e3d7c7c3e7a51842b36077664e853c208b480f6e438659fda35f6630906093",
+    sha256="57a588fa57d4a9bb19a3d83959deab067a0d7de76e9022a4f4efbeb7d4e7e7aa",
 )
 DEMO_MULTILINGUAL = CatalogueModel(
     name="demo",
     file="ggml-demo-q5_0.bin",
     size_bytes=4_668_677,
     sha1=None,
-    sha256="2449bc9beca78a55b56830b69170a1781ee0d5a0d77a53498d5b8b85d727b2a2",
+    sha256="4aa4d20368c8adaaa145385b8d94a944130bb79e769683d3561dee63f9123e2e",
 )
 BUNDLED = {model.name: model for model in (DEMO, DEMO_MULTILINGUAL)}
 """Come with the checkout and are never downloaded, so `catalogue()` does not list them."""
