@@ -231,8 +231,8 @@ def _laid_out(
 
 
 def sentence_to_be_written(choice: list[Utterance], chance: np.random.Generator) -> Utterance:
-    drawn = [choice[n] for n in chance.integers(len(choice), size=3 if chance.random() < P_LONGEST else 1)]
-    return max(drawn, key=lambda spoken: len(spoken.words))
+    places = chance.integers(len(choice), size=3 if chance.random() < P_LONGEST else 1)
+    return max((choice[int(place)] for place in places), key=lambda spoken: len(spoken.words))
 
 
 def _opening(spoken: Utterance, length_s: float, chance: np.random.Generator) -> tuple[int, float]:
