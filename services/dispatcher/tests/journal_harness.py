@@ -60,6 +60,7 @@ class BehindAtFirst(JetStream):
 
     def __init__(self, jetstream: JetStream, *missing: str) -> None:
         super().__init__(jetstream.client)
+        self.close = jetstream.close  # type: ignore[method-assign]  # what is closed here is no loss there
         self._missing = Counter(missing)
 
     def _is_missing(self, subject: str) -> bool:
