@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import io
 import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import av
 import numpy as np
 
 from whisper_contracts.pcm import SAMPLE_RATE_HZ
+from whisper_dispatcher.planner.decode import Decoder
+
+
+@asynccontextmanager
+async def started(max_duration_s: float) -> AsyncIterator[Decoder]:
+    decoder = Decoder(max_duration_s=max_duration_s)
+    await decoder.start()
+    yield decoder
+    await decoder.close()
 
 
 def tone(seconds: float) -> np.ndarray:

@@ -24,6 +24,12 @@ def demo_model() -> Path:
     return demo_model_path()
 
 
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Of a recording that is decoded."""
+    return tmp_path / "decoded.pcm"
+
+
 @pytest.fixture(scope="module")
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     with prepared_nats(tmp_path_factory.mktemp("nats")) as server:

@@ -60,8 +60,12 @@ class BehindAtFirst(JetStream):
 
     def __init__(self, jetstream: JetStream, *missing: str) -> None:
         super().__init__(jetstream.client)
-        self.close = jetstream.close  # type: ignore[method-assign]  # what is closed here is no loss there
+        self._behind = jetstream
         self._missing = Counter(missing)
+
+    async def close(self) -> None:
+        """Of the connection that both have, so that it does not count as lost."""
+        await self._behind.close()
 
     def _is_missing(self, subject: str) -> bool:
         self._missing[subject] -= 1

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import pytest_asyncio
-from audio_harness import encoded, picture, silent_video
+from audio_harness import encoded, picture, silent_video, started
 
 from whisper_contracts.failures import FailureReason, JobFailed
 from whisper_dispatcher.planner import decode
@@ -25,15 +25,8 @@ def random_bytes(size_bytes: int, seed: int) -> bytes:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def decoder() -> AsyncIterator[Decoder]:
-    decoder = Decoder(max_duration_s=60)
-    await decoder.start()
-    yield decoder
-    await decoder.close()
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "decoded.pcm"
+    async with started(60) as decoder:
+        yield decoder
 
 
 def loudest_hertz(target: Path) -> float:

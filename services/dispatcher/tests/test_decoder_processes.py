@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from audio_harness import encoded
+from audio_harness import encoded, started
 
 from whisper_contracts.failures import JobFailed
 from whisper_dispatcher.planner.decode import Decoder
@@ -25,15 +25,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def decoder() -> AsyncIterator[Decoder]:
-    decoder = Decoder(max_duration_s=7200)
-    await decoder.start()
-    yield decoder
-    await decoder.close()
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "decoded.pcm"
+    async with started(7200) as decoder:
+        yield decoder
 
 
 def children_of(pid: int) -> list[int]:
