@@ -14,7 +14,7 @@ from typing import Any
 
 from bench import servers
 from whisper_contracts import names
-from whisper_dispatcher.jetstream.connection import Stored
+from whisper_dispatcher.jetstream.streams import Stored
 from whisper_dispatcher.local.commands import Speech
 from whisper_dispatcher.local.data_folder import DataFolder, load_queue, open_folder
 from whisper_dispatcher.local.pipeline import Pipeline, choose_ports

@@ -18,7 +18,7 @@ from bench import servers
 from whisper_contracts import names
 from whisper_contracts.messages import TranscribeOptions, WindowResult, WindowTask
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.connection import JetStream, Stored, connected
+from whisper_dispatcher.jetstream.streams import JetStream, Stored, connected
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.worker.source import WindowSource

@@ -9,7 +9,7 @@ from statistics import median
 from bench import celery_app, hand_over, servers
 from bench.figures import Measured, at_least
 from bench.servers import Durability
-from whisper_dispatcher.jetstream.connection import connected
+from whisper_dispatcher.jetstream.streams import connected
 
 GOALS = (at_least("queue_ratio_celery_synced", 3), at_least("queue_ratio_celery_default", 5))
 

@@ -11,7 +11,7 @@ from typing import Any
 from bench import audio, fleet
 from bench.figures import Measured, at_least
 from whisper_contracts.messages import Plan
-from whisper_dispatcher.jetstream.connection import Stored
+from whisper_dispatcher.jetstream.streams import Stored
 
 SERVERS = (1, 2, 4, 8)
 GOALS = (*(at_least(f"speedup_{n}", 0.9 * n) for n in SERVERS), at_least("busy_share", 0.97))

@@ -13,7 +13,7 @@ from chaos.client import Client, Upload
 from chaos.verdict import FINAL_STATES, SeenJob
 from whisper_contracts import names
 from whisper_contracts.names import parse_job_subject
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.streams import JetStream
 
 POLL_S = 0.5
 AT_ONCE = 8

@@ -17,8 +17,8 @@ import yaml
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jetstream.topology import Limits
 from whisper_dispatcher.local.tools import nats_server_path
 from whisper_dispatcher.loopback import free_port

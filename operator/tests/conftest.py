@@ -6,7 +6,7 @@ from strict_cluster import StrictCluster
 from whisper_client_objects import client_body
 from whisper_server_objects import body
 
-from whisper_dispatcher.jetstream.connection import connected
+from whisper_dispatcher.jetstream.streams import connected
 
 
 @pytest.fixture

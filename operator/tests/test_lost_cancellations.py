@@ -7,7 +7,7 @@ from nats.aio.client import Client
 from strict_cluster import StrictCluster
 from whisper_server_objects import server, settings
 
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_operator.client_keeper import ClientKeeper
 from whisper_operator.events import Recorder
 from whisper_operator.queue_keeper import QueueKeeper

@@ -14,9 +14,9 @@ from keyed_queue import OTHER, OWN, keyed_queue
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Puller
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_operator import nats_keys
 from whisper_operator.nats_users import (
     LIFETIME_S,

@@ -15,7 +15,7 @@ from tests.e2e.objects import Objects
 from tests.e2e.speech import forwarded
 
 from whisper_contracts import names
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.streams import JetStream
 
 NATS = f"service/{PLATFORM}-nats"
 NATS_PORT = 4222

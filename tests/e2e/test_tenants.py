@@ -18,8 +18,8 @@ from tests.e2e.objects import Manifest, Objects, own_namespace
 from tests.e2e.speech import forwarded
 
 from whisper_contracts import names
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.pull import Puller
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_operator.nats_users import inbox_prefix
 
 SAID_WITHIN_S = 20.0

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import structlog
 
 from whisper_dispatcher.jetstream.cancellation import heed_cancellation
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_operator.child_store import ServerKey, key_of
 from whisper_operator.client import Client, parse_client
 from whisper_operator.client_key import (

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from whisper_contracts import names
 from whisper_contracts.messages import ClientRecord
 from whisper_dispatcher.jetstream import buckets
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.streams import JetStream
 
 log = structlog.get_logger()
 

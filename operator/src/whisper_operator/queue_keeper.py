@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import structlog
 
 from whisper_dispatcher.jetstream.cancellation import heed_cancellation
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_operator.child_store import ServerKey
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
 from whisper_operator.crd.schedules import Schedule

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from whisper_contracts import names
 from whisper_contracts.messages import ModelRecord
 from whisper_dispatcher.jetstream import buckets, topology
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jetstream.topology import Limits
 from whisper_operator.scaling import Load
 

@@ -13,7 +13,7 @@ from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import ModelRecord
 from whisper_dispatcher.jetstream import buckets
-from whisper_dispatcher.jetstream.connection import connected
+from whisper_dispatcher.jetstream.streams import connected
 
 GROUP = -70
 

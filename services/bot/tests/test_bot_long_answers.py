@@ -24,7 +24,7 @@ from whisper_bot.records import File, Note
 from whisper_bot.settings import BotSettings
 from whisper_bot.store import Kept, Store, ensure_streams
 from whisper_bot.telegram import Clock, Telegram
-from whisper_dispatcher.jetstream.connection import JetStream, connected
+from whisper_dispatcher.jetstream.streams import JetStream, connected
 from whisper_models.bundled import sample_path
 
 ANSWERS = 500

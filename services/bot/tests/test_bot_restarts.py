@@ -26,7 +26,7 @@ from whisper_bot.store import RECORDS_STREAM, UPDATES_STREAM, Kept, Store, ensur
 from whisper_bot.telegram import Telegram, real_clock
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import JobState
-from whisper_dispatcher.jetstream.connection import JetStream, connected
+from whisper_dispatcher.jetstream.streams import JetStream, connected
 from whisper_dispatcher.loopback import free_port, is_free
 from whisper_models.bundled import sample_path
 

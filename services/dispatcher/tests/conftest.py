@@ -9,7 +9,7 @@ import pytest
 from gateway_harness import NatsServer, prepared_nats
 from rich.console import Console
 
-from whisper_dispatcher.jetstream.connection import JetStream, connected
+from whisper_dispatcher.jetstream.streams import JetStream, connected
 from whisper_dispatcher.local.tools import ensure_whisper_server
 from whisper_models.bundled import demo_model_path
 

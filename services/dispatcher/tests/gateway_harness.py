@@ -23,7 +23,7 @@ from whisper_dispatcher.gateway.app import create_app
 from whisper_dispatcher.gateway.gateway import Gateway
 from whisper_dispatcher.gateway.settings import GatewaySettings
 from whisper_dispatcher.jetstream import buckets, topology
-from whisper_dispatcher.jetstream.connection import JetStream, Stored, connected
+from whisper_dispatcher.jetstream.streams import JetStream, Stored, connected
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.clients import Quotas, create_client

@@ -21,7 +21,7 @@ from whisper_contracts.messages import (
     WindowResult,
     WindowSpan,
 )
-from whisper_dispatcher.jetstream.connection import JetStream, Stored
+from whisper_dispatcher.jetstream.streams import JetStream, Stored
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView

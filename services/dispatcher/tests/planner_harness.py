@@ -22,8 +22,8 @@ from whisper_contracts.messages import (
 )
 from whisper_contracts.pcm import BYTES_PER_SECOND
 from whisper_dispatcher.jetstream import objects, topology
-from whisper_dispatcher.jetstream.connection import JetStream, connected
 from whisper_dispatcher.jetstream.pull import Delivery, Puller
+from whisper_dispatcher.jetstream.streams import JetStream, connected
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobView
 from whisper_dispatcher.planner.process import Planner

@@ -8,7 +8,7 @@ import pytest
 from whisper_contracts import names
 from whisper_contracts.messages import ClientRecord
 from whisper_dispatcher.jetstream import buckets
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs.clients import (
     AmbiguousClient,
     NoSuchClient,

@@ -10,7 +10,7 @@ from gateway_harness import MODEL, NatsServer, Stage, prepare, prepare_with, sta
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import buckets, topology
-from whisper_dispatcher.jetstream.connection import connected
+from whisper_dispatcher.jetstream.streams import connected
 from whisper_dispatcher.jobs.clients import Quotas, key_hash, revoke_client
 
 

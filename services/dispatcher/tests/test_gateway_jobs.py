@@ -16,7 +16,7 @@ from whisper_dispatcher.gateway.gateway import Gateway
 from whisper_dispatcher.gateway.job_view import INDEX_WAIT_S
 from whisper_dispatcher.gateway.settings import GatewaySettings
 from whisper_dispatcher.jetstream import buckets, objects
-from whisper_dispatcher.jetstream.connection import Stored
+from whisper_dispatcher.jetstream.streams import Stored
 from whisper_dispatcher.jobs.clients import Quotas, key_hash
 
 

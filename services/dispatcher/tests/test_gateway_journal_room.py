@@ -14,7 +14,7 @@ from whisper_contracts import names
 from whisper_contracts.messages import MAX_INLINE_AUDIO_BYTES
 from whisper_dispatcher.gateway.journal_room import LOOK_EVERY_S, UPLOADS_SHARE, has_room
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.connection import connected
+from whisper_dispatcher.jetstream.streams import connected
 
 MIB = 1024**2
 JOURNAL_BYTES = 8 * MIB

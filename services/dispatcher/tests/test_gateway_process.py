@@ -17,7 +17,7 @@ import pytest
 from gateway_harness import StandIn, until
 
 from whisper_contracts import names
-from whisper_dispatcher.jetstream.connection import connected
+from whisper_dispatcher.jetstream.streams import connected
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs.clients import key_hash, new_key, register_key
 from whisper_dispatcher.loopback import free_port

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from whisper_dispatcher.jetstream.connection import connected
+from whisper_dispatcher.jetstream.streams import connected
 from whisper_dispatcher.loopback import free_port
 
 

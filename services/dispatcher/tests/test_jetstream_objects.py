@@ -10,8 +10,8 @@ from journal_harness import BehindAtFirst
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import objects
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 
 BUCKET = names.AUDIO_BUCKET
 STREAM = f"OBJ_{BUCKET}"

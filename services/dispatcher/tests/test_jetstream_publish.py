@@ -7,8 +7,8 @@ from gateway_harness import NatsServer, until
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import buckets
-from whisper_dispatcher.jetstream.connection import JetStream, connected
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable, WrongLastSequence
+from whisper_dispatcher.jetstream.streams import JetStream, connected
 
 
 async def test_of_two_writers_the_first_wins(jetstream: JetStream) -> None:

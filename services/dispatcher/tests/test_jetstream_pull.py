@@ -10,9 +10,9 @@ from gateway_harness import NatsServer, until
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.connection import JetStream, connected
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Puller, keep_in_progress
+from whisper_dispatcher.jetstream.streams import JetStream, connected
 from whisper_dispatcher.worker.source import BULK_FIRST_EVERY, WindowSource
 
 ACK_WAIT_S = 3

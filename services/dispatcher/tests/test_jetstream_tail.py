@@ -6,8 +6,8 @@ from contextlib import suppress
 from gateway_harness import NatsServer, until
 
 from whisper_contracts import names
-from whisper_dispatcher.jetstream.connection import JetStream, Stored, connected
 from whisper_dispatcher.jetstream.errors import QueueUnavailable, WrongLastSequence
+from whisper_dispatcher.jetstream.streams import JetStream, Stored, connected
 from whisper_dispatcher.jetstream.tail import Tail
 
 

@@ -11,7 +11,7 @@ from journal_harness import plan, record, result
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import Attempt, JobState, Message, WindowFailure
-from whisper_dispatcher.jetstream.connection import Stored
+from whisper_dispatcher.jetstream.streams import Stored
 from whisper_dispatcher.jobs.index import TOMBSTONE_TTL_S, JobIndex, JobView
 
 _sequences = count(1)

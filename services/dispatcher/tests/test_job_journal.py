@@ -10,7 +10,7 @@ from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import DeadLetter, JobState, WindowFailure
 from whisper_dispatcher.jetstream import objects
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobView
 

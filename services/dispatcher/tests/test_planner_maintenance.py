@@ -13,9 +13,9 @@ from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import JobState, PlanTask
 from whisper_dispatcher.jetstream import objects
-from whisper_dispatcher.jetstream.connection import JetStream, Stored
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Puller
+from whisper_dispatcher.jetstream.streams import JetStream, Stored
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView, Written

@@ -10,7 +10,7 @@ from whisper_contracts import names
 from whisper_dispatcher.gateway import transcripts
 from whisper_dispatcher.gateway.errors import ApiError
 from whisper_dispatcher.gateway.transcripts import transcript_of
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobView
 

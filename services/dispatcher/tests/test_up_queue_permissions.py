@@ -16,9 +16,9 @@ from gateway_harness import NatsServer
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.connection import JetStream, connected
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Puller
+from whisper_dispatcher.jetstream.streams import JetStream, connected
 from whisper_dispatcher.jetstream.topology import Limits
 from whisper_dispatcher.local.nats_server import (
     ROLES,

@@ -21,7 +21,7 @@ from webhook_receiver import Receiver, listening
 from whisper_contracts import names
 from whisper_contracts.messages import ClientRecord, HookTask
 from whisper_dispatcher.jetstream import buckets, topology
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView

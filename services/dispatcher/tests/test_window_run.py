@@ -14,8 +14,8 @@ from whisper_contracts.failures import FailureReason, JobFailed
 from whisper_contracts.messages import Attempt, TranscribeOptions, WindowFailure, WindowResult, WindowTask
 from whisper_contracts.pcm import BYTES_PER_SECOND
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.pull import Delivery, Puller
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs import journal, retry
 from whisper_dispatcher.worker import source
 from whisper_dispatcher.worker.source import WindowSource

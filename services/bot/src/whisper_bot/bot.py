@@ -38,9 +38,9 @@ from whisper_bot.sentences import sentence
 from whisper_bot.settings import BotSettings
 from whisper_bot.store import CONSUMER, UPDATES_ACK_WAIT_S, UPDATES_STREAM, Kept, Store
 from whisper_bot.telegram import ChatGone, ChatMoved, Telegram, TelegramAway
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable, WrongLastSequence
 from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
+from whisper_dispatcher.jetstream.streams import JetStream
 
 log = structlog.get_logger()
 

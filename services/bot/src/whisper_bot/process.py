@@ -21,8 +21,8 @@ from whisper_bot.settings import BotSettings
 from whisper_bot.store import Store, ensure_streams
 from whisper_bot.telegram import Refused, Telegram, TelegramAway, TokenRefused, backoff_s, real_clock
 from whisper_dispatcher import event_loop, probes
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 
 log = structlog.get_logger()
 

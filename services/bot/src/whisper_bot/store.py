@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from whisper_bot.records import ChatSettings, Note, Update, Usage
 from whisper_contracts.messages import Message
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jetstream.topology import DUPLICATE_WINDOW_S, NANOSECONDS, work_consumer
 
 UPDATES_STREAM = "TELEGRAM_UPDATES"

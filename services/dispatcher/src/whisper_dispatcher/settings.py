@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from whisper_dispatcher import logs, tracing
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.streams import JetStream
 
 PREFIX = "WHISPERFLEET_"
 

@@ -14,7 +14,7 @@ from whisper_dispatcher.cli.sentences import consoles, listing, told
 
 if TYPE_CHECKING:
     from whisper_contracts.messages import ClientRecord
-    from whisper_dispatcher.jetstream.connection import JetStream
+    from whisper_dispatcher.jetstream.streams import JetStream
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from whisper_dispatcher.cli.clients import as_admin
 from whisper_dispatcher.cli.sentences import failed
 
 if TYPE_CHECKING:
-    from whisper_dispatcher.jetstream.connection import JetStream
+    from whisper_dispatcher.jetstream.streams import JetStream
 
 GIB = 1024**3
 

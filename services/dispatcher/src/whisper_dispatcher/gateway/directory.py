@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from whisper_contracts.messages import ClientRecord, ModelRecord
 from whisper_dispatcher.jetstream import buckets
-from whisper_dispatcher.jetstream.connection import Stored
+from whisper_dispatcher.jetstream.streams import Stored
 from whisper_dispatcher.jobs.clients import key_hash
 
 

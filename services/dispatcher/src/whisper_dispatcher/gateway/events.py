@@ -14,8 +14,8 @@ from whisper_dispatcher.gateway import sse
 from whisper_dispatcher.gateway.gateway import Gateway
 from whisper_dispatcher.gateway.transcripts import READ_AGAIN_S, READ_TRIES
 from whisper_dispatcher.gateway.waiting import race
-from whisper_dispatcher.jetstream.connection import JetStream, Stored
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream, Stored
 from whisper_dispatcher.jobs.index import JobIndex, JobView
 from whisper_dispatcher.transcript.merge import window_segments
 

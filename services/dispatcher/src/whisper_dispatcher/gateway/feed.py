@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from whisper_contracts.names import parse_job_subject
 from whisper_dispatcher.gateway import metrics
-from whisper_dispatcher.jetstream.connection import Stored
+from whisper_dispatcher.jetstream.streams import Stored
 from whisper_dispatcher.jobs.index import JobIndex
 
 log = structlog.get_logger()

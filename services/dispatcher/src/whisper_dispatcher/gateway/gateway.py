@@ -21,7 +21,7 @@ from whisper_dispatcher.gateway.quotas import RequestRates
 from whisper_dispatcher.gateway.settings import GatewaySettings
 from whisper_dispatcher.gateway.workers import Workers
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.connection import JetStream, Stored
+from whisper_dispatcher.jetstream.streams import JetStream, Stored
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs.index import JobIndex
 

@@ -10,8 +10,8 @@ import structlog
 from whisper_contracts import names
 from whisper_contracts.messages import MAX_INLINE_AUDIO_BYTES
 from whisper_dispatcher.gateway import metrics
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 
 log = structlog.get_logger()
 

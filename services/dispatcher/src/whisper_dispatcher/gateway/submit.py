@@ -17,8 +17,8 @@ from whisper_dispatcher.gateway import metrics
 from whisper_dispatcher.gateway.errors import ApiError, unavailable
 from whisper_dispatcher.gateway.uploads import AudioUpload
 from whisper_dispatcher.jetstream import objects
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable, WrongLastSequence
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView
 from whisper_dispatcher.logs import trace_id

@@ -11,8 +11,8 @@ from whisper_dispatcher.gateway.gateway import Gateway
 from whisper_dispatcher.gateway.job_view import still_running
 from whisper_dispatcher.gateway.transcripts import merged, transcript_of
 from whisper_dispatcher.gateway.waiting import race, until_drained
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobView
 from whisper_dispatcher.transcript.merge import ready_prefix

@@ -9,8 +9,8 @@ from whisper_contracts import names
 from whisper_contracts.messages import Plan, WindowResult
 from whisper_dispatcher.gateway import errors
 from whisper_dispatcher.gateway.feed import JobFeed
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobView
 from whisper_dispatcher.transcript.merge import Transcript, merge

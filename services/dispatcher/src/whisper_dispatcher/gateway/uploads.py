@@ -12,8 +12,8 @@ from whisper_contracts.messages import MAX_INLINE_AUDIO_BYTES
 from whisper_dispatcher.gateway.errors import ApiError, bad_request
 from whisper_dispatcher.gateway.multipart import Form, FormReader
 from whisper_dispatcher.jetstream import objects
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, WrongLastSequence
+from whisper_dispatcher.jetstream.streams import JetStream
 
 
 class AudioUpload:

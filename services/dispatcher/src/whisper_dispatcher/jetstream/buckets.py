@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from whisper_dispatcher.jetstream.connection import JetStream, Stored
+from whisper_dispatcher.jetstream.streams import JetStream, Stored
 
 
 def key_subject(bucket: str, key: str) -> str:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def heed_cancellation() -> None:
@@ -10,3 +14,14 @@ def heed_cancellation() -> None:
     task = asyncio.current_task()
     if task and task.cancelling():
         raise asyncio.CancelledError
+
+
+async def heeding_cancel(awaitable: Awaitable[T]) -> T:
+    """What it comes to. Raises CancelledError if the task was told to end meanwhile."""
+    task = asyncio.current_task()
+    assert task
+    before = task.cancelling()
+    answer = await awaitable
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
+    return answer

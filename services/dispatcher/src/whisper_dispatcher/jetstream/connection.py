@@ -1,44 +1,25 @@
-"""One connection to NATS and the JetStream calls the processes are built from."""
+"""One connection to NATS: made, kept, followed and lost."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self
 
-import nats
 import nats.errors
-import nats.js.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from whisper_dispatcher.jetstream.cancellation import heed_cancellation
+from whisper_dispatcher.jetstream.cancellation import heed_cancellation, heeding_cancel
 from whisper_dispatcher.jetstream.credentials import follow
-from whisper_dispatcher.jetstream.errors import (
-    NO_MESSAGE_FOUND,
-    NO_SPACE,
-    STREAM_FULL,
-    WRONG_LAST_SEQUENCE,
-    QueueFull,
-    QueueUnavailable,
-    WrongLastSequence,
-)
+from whisper_dispatcher.jetstream.errors import QueueUnavailable
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 REQUEST_TIMEOUT_S = 5.0
-MULTI_GET_MAX_SUBJECTS = 1000
-"""The server refuses a batch direct get that matches more than 1,024 subjects."""
-BATCH_MESSAGES = 32
-BATCH_BYTES = 8 * 1024 * 1024
 
 TRANSPORT_ERRORS = (
     nats.errors.Error,
@@ -47,18 +28,8 @@ TRANSPORT_ERRORS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A message as it lies in a stream."""
-
-    subject: str
-    sequence: int
-    data: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class JetStream:
-    """JetStream as this project uses it. Every method raises QueueUnavailable when NATS is away."""
+class Connection:
+    """Connects for ever; every request raises QueueUnavailable when NATS is away."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -78,13 +49,13 @@ class JetStream:
         credentials: str | None = None,
         inbox_prefix: str | None = None,
         ca_file: str | None = None,
-    ) -> JetStream:
+    ) -> Self:
         """Waits for ever for the first connection, so that start order does not matter.
 
         url: or several, with commas between. credentials: a file, which may be renewed meanwhile. ca_file: for servers of a private authority.
         """
         client = Client()
-        jetstream = cls(client)
+        connection = cls(client)
         options: dict[str, Any] = {}
         if user:
             # Replies come to an inbox that no other user may listen on: they carry audio.
@@ -108,23 +79,23 @@ class JetStream:
                     ping_interval=5,
                     max_outstanding_pings=2,
                     pending_size=64 * 1024 * 1024,
-                    error_cb=jetstream._on_error,
-                    reconnected_cb=jetstream._on_reconnect,
-                    disconnected_cb=jetstream._on_disconnect,
-                    closed_cb=jetstream._on_closed,
+                    error_cb=connection._on_error,
+                    reconnected_cb=connection._on_reconnect,
+                    disconnected_cb=connection._on_disconnect,
+                    closed_cb=connection._on_closed,
                     **options,
                 )
                 heed_cancellation()
             except asyncio.CancelledError:
-                await jetstream.close()  # or a half-made connection stays open
+                await connection.close()  # or a half-made connection stays open
                 raise
             except (TimeoutError, nats.errors.NoServersError, OSError):
                 log.warning("nats unreachable, trying again", nats=name)
                 await asyncio.sleep(0.5)
             else:
                 if credentials:
-                    jetstream._following = asyncio.create_task(follow(client, Path(credentials), used))
-                return jetstream
+                    connection._following = asyncio.create_task(follow(client, Path(credentials), used))
+                return connection
 
     async def _on_error(self, error: Exception) -> None:
         log.warning("nats error", error=str(error) or type(error).__name__)
@@ -162,50 +133,7 @@ class JetStream:
             self._following.cancel()
         await self.client.close()
 
-    async def publish(
-        self,
-        subject: str,
-        data: bytes,
-        *,
-        message_id: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float = REQUEST_TIMEOUT_S,
-    ) -> int:
-        """Store a message; its stream sequence comes back once it is on disk.
-
-        Raises QueueFull when the stream is at its limit.
-        """
-        all_headers = dict(headers or {})
-        if message_id:
-            all_headers["Nats-Msg-Id"] = message_id
-        return await self._publish(subject, data, all_headers, timeout_s)
-
-    async def publish_once(
-        self,
-        subject: str,
-        data: bytes,
-        *,
-        last_sequence: int = 0,
-        of_subject: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> int:
-        """Store a message only if the last one of its subject has `last_sequence` (0: there is none).
-
-        of_subject: look there instead. Raises WrongLastSequence when somebody else was first.
-        """
-        expected = {"Nats-Expected-Last-Subject-Sequence": str(last_sequence)}
-        if of_subject:
-            expected["Nats-Expected-Last-Subject-Sequence-Subject"] = of_subject
-        return await self._publish(subject, data, dict(headers or {}) | expected, REQUEST_TIMEOUT_S)
-
-    async def _publish(self, subject: str, data: bytes, headers: dict[str, str], timeout_s: float) -> int:
-        reply = await self._request(subject, data, headers=headers or None, timeout_s=timeout_s)
-        answer = json.loads(reply.data)
-        if error := answer.get("error"):
-            raise _publish_error(subject, error)
-        return int(answer["seq"])
-
-    async def _request(
+    async def request(
         self, subject: str, data: bytes, *, headers: dict[str, str] | None = None, timeout_s: float = REQUEST_TIMEOUT_S
     ) -> Msg:
         if not self.client.is_connected:
@@ -215,142 +143,9 @@ class JetStream:
         except TRANSPORT_ERRORS as error:
             raise QueueUnavailable(f"NATS did not answer on {subject}: {error or type(error).__name__}") from error
 
-    async def api(self, endpoint: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """A JetStream API call; the answer's `error`, if any, is left to the caller."""
-        reply = await self._request(f"$JS.API.{endpoint}", json.dumps(body or {}).encode())
-        answer: dict[str, Any] = json.loads(reply.data)
-        return answer
-
-    async def get_last(self, stream: str, subject: str) -> Stored | None:
-        reply = await self._request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"")
-        return _stored(reply)
-
-    async def get_last_of_leader(self, stream: str, subject: str) -> Stored | None:
-        """What every write that was acknowledged has left: `get_last` may be answered by a replica that is behind."""
-        answer = await self.api(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
-        if (answer.get("error") or {}).get("err_code") == NO_MESSAGE_FOUND:
-            return None
-        if "message" not in answer:
-            raise QueueUnavailable(f"a read from {stream} was refused: {answer.get('error')}")
-        found = answer["message"]
-        return Stored(found["subject"], int(found["seq"]), base64.b64decode(found.get("data", "")), {})
-
-    async def get_all_last(self, stream: str, subjects: list[str]) -> list[Stored]:
-        """The last message of every matching subject, in one request a thousand subjects.
-
-        A filter with wildcards may match at most 1,000 subjects; longer lists are split.
-        """
-        found: list[Stored] = []
-        for start in range(0, len(subjects), MULTI_GET_MAX_SUBJECTS):
-            found += await self._multi_get(stream, subjects[start : start + MULTI_GET_MAX_SUBJECTS])
-        return found
-
-    async def _multi_get(self, stream: str, subjects: list[str]) -> list[Stored]:
-        return await self._batch_get(stream, {"multi_last": subjects, "batch": MULTI_GET_MAX_SUBJECTS + 24})
-
-    async def messages(self, stream: str, subject: str) -> AsyncIterator[Stored]:
-        """Every message of one subject, oldest first, a few at a time: for objects of any size."""
-        sequence = 1
-        while batch := await self._batch_get(
-            stream, {"seq": sequence, "next_by_subj": subject, "batch": BATCH_MESSAGES, "max_bytes": BATCH_BYTES}
-        ):
-            for stored in batch:
-                yield stored
-            sequence = batch[-1].sequence + 1
-
-    async def _batch_get(self, stream: str, query: Mapping[str, Any]) -> list[Stored]:
-        inbox = self.client.new_inbox()
-        messages: list[Stored] = []
-        try:
-            subscription = await self.client.subscribe(inbox)
-        except TRANSPORT_ERRORS as error:
-            raise QueueUnavailable("NATS is away") from error
-        try:
-            await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=inbox)
-            while True:
-                message = await heeding_cancel(subscription.next_msg(timeout=REQUEST_TIMEOUT_S))
-                status = (message.headers or {}).get("Status")
-                if status in ("204", "404"):
-                    return messages
-                stored = _stored(message)
-                if stored is None:
-                    raise QueueUnavailable(f"batch get from {stream} was refused: {message.headers}")
-                messages.append(stored)
-        except TRANSPORT_ERRORS as error:
-            raise QueueUnavailable(f"NATS did not answer a batch get from {stream}") from error
-        finally:
-            await _quietly(subscription.unsubscribe())
-
-    async def purge(self, stream: str, subject: str, *, before: int | None = None) -> int:
-        """before: what has this sequence or a later one stays."""
-        bound = {"seq": before} if before is not None else {}
-        answer = await self.api(f"STREAM.PURGE.{stream}", {"filter": subject} | bound)
-        return int(answer.get("purged", 0))
-
-    async def subjects(self, stream: str, subject_filter: str) -> dict[str, int]:
-        """Which subjects of a stream hold how many messages (a work stream: what is still to be done)."""
-        found: dict[str, int] = {}
-        while True:
-            answer = await self.api(f"STREAM.INFO.{stream}", {"subjects_filter": subject_filter, "offset": len(found)})
-            page = (answer.get("state") or {}).get("subjects") or {}
-            found |= page
-            if not page or len(found) >= int(answer.get("total", 0)):
-                return found
-
-    async def holds(self, stream: str, subject: str, messages: int = 1) -> bool:
-        """Asked of the stream's leader: a read may be answered by a replica that is behind, and find nothing."""
-        return (await self.subjects(stream, subject)).get(subject, 0) >= messages
-
     async def publish_core(self, subject: str, data: bytes = b"") -> None:
         """Fire and forget, not stored."""
         try:
             await self.client.publish(subject, data)
         except TRANSPORT_ERRORS as error:
             raise QueueUnavailable("NATS is away") from error
-
-
-def _publish_error(subject: str, error: Mapping[str, Any]) -> Exception:
-    match error.get("err_code"):
-        case code if code == WRONG_LAST_SEQUENCE:
-            return WrongLastSequence(subject)
-        case code if code in (STREAM_FULL, NO_SPACE):
-            return QueueFull(subject)
-    if "maximum" in str(error.get("description", "")):
-        return QueueFull(subject)
-    return QueueUnavailable(f"publish to {subject} was refused: {error.get('description')}")
-
-
-def _stored(message: Msg) -> Stored | None:
-    headers = dict(message.headers or {})
-    if "Nats-Sequence" not in headers:
-        return None
-    return Stored(
-        subject=headers["Nats-Subject"], sequence=int(headers["Nats-Sequence"]), data=message.data, headers=headers
-    )
-
-
-async def heeding_cancel(awaitable: Awaitable[T]) -> T:
-    """Up to Python 3.11 `asyncio.wait_for`, which nats-py waits with, swallows a cancel that comes with the answer."""
-    task = asyncio.current_task()
-    assert task
-    before = task.cancelling()
-    answer = await awaitable
-    if task.cancelling() > before:
-        raise asyncio.CancelledError
-    return answer
-
-
-async def _quietly(awaitable: Awaitable[Any]) -> None:
-    try:
-        await awaitable
-    except TRANSPORT_ERRORS:
-        log.debug("nats call at clean-up failed; the server forgets it by itself")
-
-
-@asynccontextmanager
-async def connected(url: str, *, name: str, **credentials: str | None) -> AsyncIterator[JetStream]:
-    jetstream = await JetStream.connect(url, name=name, **credentials)
-    try:
-        yield jetstream
-    finally:
-        await jetstream.close()

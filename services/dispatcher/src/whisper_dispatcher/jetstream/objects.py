@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from whisper_dispatcher.jetstream.connection import JetStream, Stored
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream, Stored
 
 CHUNK_BYTES = 128 * 1024
 _SHA256 = "SHA-256="

@@ -16,8 +16,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from whisper_dispatcher.jetstream.connection import TRANSPORT_ERRORS, JetStream
+from whisper_dispatcher.jetstream.connection import TRANSPORT_ERRORS
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 
 log = structlog.get_logger()
 

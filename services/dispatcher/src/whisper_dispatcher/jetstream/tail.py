@@ -10,8 +10,9 @@ from typing import Any
 import structlog
 from nats.aio.msg import Msg
 
-from whisper_dispatcher.jetstream.connection import TRANSPORT_ERRORS, JetStream, Stored
+from whisper_dispatcher.jetstream.connection import TRANSPORT_ERRORS
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream, Stored
 
 log = structlog.get_logger()
 

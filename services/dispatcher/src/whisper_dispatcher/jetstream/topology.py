@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 
 from whisper_contracts import names
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from whisper_contracts import names
 from whisper_contracts.messages import SECRET_PREFIX, ClientRecord
 from whisper_dispatcher.jetstream import buckets
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.streams import JetStream
 
 
 @dataclass(frozen=True, slots=True)

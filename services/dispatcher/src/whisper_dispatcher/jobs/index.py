@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from whisper_contracts.messages import FINAL, Attempt, JobRecord, JobState, Plan, WindowFailure
 from whisper_contracts.names import CLASSES, Class, JobSubject, parse_job_subject
-from whisper_dispatcher.jetstream.connection import Stored
+from whisper_dispatcher.jetstream.streams import Stored
 
 TOMBSTONE_TTL_S = 24 * 3600
 

@@ -18,8 +18,8 @@ from whisper_contracts.messages import (
     WindowResult,
 )
 from whisper_dispatcher.jetstream import objects
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import WrongLastSequence
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs.index import TOMBSTONE_TTL_S, JobView
 
 _REPLICA_LOOK_S = 0.05

@@ -15,8 +15,8 @@ from rich.console import Console
 from whisper_contracts import names
 from whisper_contracts.messages import ModelRecord
 from whisper_dispatcher.jetstream import buckets, topology
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.local import running
 from whisper_dispatcher.local.admin import admin_settings
 from whisper_dispatcher.local.build_whisper import cached_binary

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from nats.aio.client import Client
 
-from whisper_dispatcher.jetstream.connection import JetStream, heeding_cancel
+from whisper_dispatcher.jetstream.cancellation import heeding_cancel
 from whisper_dispatcher.jetstream.permissions import ROLES, Role, permissions
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jetstream.topology import Limits
 
 MIB = 1024**2

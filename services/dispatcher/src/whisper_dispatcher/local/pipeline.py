@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from whisper_dispatcher.jetstream.connection import JetStream
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs.clients import Quotas, register_key
 from whisper_dispatcher.local import commands, queue_setup
 from whisper_dispatcher.local.commands import Access, Ports, Speech

@@ -11,7 +11,8 @@ from typing import Literal
 
 from nats.aio.client import Client
 
-from whisper_dispatcher.jetstream.connection import TRANSPORT_ERRORS, heeding_cancel
+from whisper_dispatcher.jetstream.cancellation import heeding_cancel
+from whisper_dispatcher.jetstream.connection import TRANSPORT_ERRORS
 from whisper_dispatcher.local.nats_server import MIB, write_error
 from whisper_dispatcher.local.processes import Child
 

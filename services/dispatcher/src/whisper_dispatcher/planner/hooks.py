@@ -27,9 +27,9 @@ from whisper_contracts import names
 from whisper_contracts.messages import SECRET_PREFIX, ClientRecord, HookTask
 from whisper_dispatcher.addresses import is_public
 from whisper_dispatcher.jetstream import buckets, topology
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs.index import JobIndex, JobView
 
 log = structlog.get_logger()

@@ -24,8 +24,8 @@ from whisper_contracts.messages import (
     WindowTask,
 )
 from whisper_dispatcher import tracing
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView
 from whisper_dispatcher.logs import trace_id

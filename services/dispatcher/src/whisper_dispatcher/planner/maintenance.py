@@ -12,8 +12,8 @@ from whisper_contracts import names
 from whisper_contracts.failures import SENTENCES, FailureReason
 from whisper_contracts.messages import JobState
 from whisper_dispatcher.jetstream import objects
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView
 from whisper_dispatcher.planner.settings import PlannerSettings

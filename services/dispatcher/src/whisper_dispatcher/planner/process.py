@@ -18,9 +18,9 @@ from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import PlanTask
 from whisper_dispatcher import event_loop, probes
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex

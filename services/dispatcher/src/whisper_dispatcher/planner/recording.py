@@ -17,8 +17,8 @@ from whisper_contracts.failures import FailureReason, JobFailed
 from whisper_contracts.messages import JobRecord, WindowSpan
 from whisper_contracts.pcm import SAMPLE_RATE_HZ
 from whisper_dispatcher.jetstream import objects
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.planner.decode import Decoder
 from whisper_dispatcher.planner.wav import plain_wav
 

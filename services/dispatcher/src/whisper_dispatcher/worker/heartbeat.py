@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from whisper_contracts.messages import HEARTBEAT_S, ServerStatus, ServerWork, WorkerStatus
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.worker.supervisor import SlotState
 
 HOST_CHARS = 64

@@ -16,9 +16,9 @@ from whisper_contracts import names
 from whisper_contracts.messages import WorkerStatus
 from whisper_dispatcher import __version__, event_loop, probes
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Delivery
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.worker import heartbeat
 from whisper_dispatcher.worker.golden import GoldenClip, default_clip
 from whisper_dispatcher.worker.settings import WorkerSettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from whisper_contracts import names
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.pull import Delivery, Puller
+from whisper_dispatcher.jetstream.streams import JetStream
 
 LONG_POLL_S = 1.0
 BULK_FIRST_EVERY = 8

@@ -18,9 +18,9 @@ from whisper_contracts.messages import Attempt, WindowFailure, WindowResult, Win
 from whisper_contracts.pcm import BYTES_PER_SECOND
 from whisper_dispatcher import tracing
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.connection import JetStream
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Delivery, keep_in_progress
+from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs import journal, retry
 from whisper_dispatcher.logs import trace_id
 from whisper_dispatcher.transcript.server_response import parse_verbose_json
