@@ -10,6 +10,7 @@ from whisper_operator import nats_jwt
 from whisper_operator.children.nats_secret import nats_secret
 from whisper_operator.children.worker_pod import pod_template
 from whisper_operator.naming import nats_secret_name
+from whisper_operator.settings import OperatorSettings
 from whisper_operator.volume import model_volume
 
 ACCOUNT = nats_jwt.public(nats_jwt.key_of("account", b"a" * nats_jwt.SEED_BYTES))
@@ -68,6 +69,10 @@ def test_a_private_authority_is_mounted_from_the_servers_own_namespace():
     assert volume["secret"] == {"secretName": "queue-ca", "items": [{"key": "ca.pem", "path": "ca.crt"}]}
 
 
-def test_a_signing_key_without_its_account_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="go together"):
-        settings(nats_signing_key=tmp_path / "seed")
+def test_a_signing_key_without_its_account_is_refused_and_no_password_shown(monkeypatch, capsys):
+    monkeypatch.setenv("WHISPERFLEET_NATS_SIGNING_KEY", "seed")
+    monkeypatch.setenv("WHISPERFLEET_NATS_PASSWORD", "a secret")
+    with pytest.raises(SystemExit):
+        OperatorSettings.load()
+    said = "WHISPERFLEET_NATS_SIGNING_KEY and WHISPERFLEET_NATS_ACCOUNT go together\n"
+    assert capsys.readouterr().err == said

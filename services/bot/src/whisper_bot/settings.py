@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from whisper_dispatcher.settings import PREFIX, ProcessSettings
+from whisper_dispatcher.settings import ProcessSettings
 
 MIB = 1024 * 1024
 CLOUD_DOWNLOAD_BYTES = 20 * MIB
@@ -28,6 +27,8 @@ class _Token(BaseSettings):
 
 class BotSettings(ProcessSettings):
     """Field `bot_allowed` is read from WHISPERFLEET_BOT_ALLOWED, and so on; the token from TELEGRAM_BOT_TOKEN."""
+
+    without_prefix: ClassVar[frozenset[str]] = frozenset({"telegram_bot_token"})
 
     telegram_bot_token: SecretStr = Field(default_factory=lambda: _Token().telegram_bot_token, exclude=True)
 
@@ -85,15 +86,3 @@ class BotSettings(ProcessSettings):
     @property
     def max_download_bytes(self) -> int:
         return LOCAL_DOWNLOAD_BYTES if self.telegram_local_files else CLOUD_DOWNLOAD_BYTES
-
-    @classmethod
-    def load(cls) -> Self:
-        """Exits with a sentence for each wrong variable, without the value it had."""
-        try:
-            return cls()
-        except ValidationError as error:
-            for problem in error.errors(include_input=False, include_context=False):
-                field = "_".join(str(part) for part in problem["loc"]).upper()
-                variable = field if field.startswith("TELEGRAM_BOT") else PREFIX + field
-                sys.stderr.write(f"{variable}: {problem['msg']}\n")
-            sys.exit(2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,16 +28,18 @@ class ProcessSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, secrets_dir=secret_folders())
+    without_prefix: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are read from a variable of their own name alone."""
 
     nats_url: str = "nats://127.0.0.1:4222"
     """Several with commas between."""
     nats_user: str | None = None
+    """With a password; where NATS checks credentials instead, neither is set."""
     nats_password: str | None = None
-    """Of nats_user. Where NATS checks credentials instead, neither is set."""
     nats_credentials: Path | None = None
     """A file of NATS' own kind, with a signed JWT and its key."""
     nats_inbox_prefix: str | None = None
-    """Where replies come to, if the user may not listen on `_INBOX`; with nats_user it is _INBOX_<user>."""
+    """Where replies come to, if the user may not listen on `_INBOX`; with a user it is `_INBOX_USER`, of the user's name."""
     nats_ca: Path | None = None
     """Certificate of the private authority that the servers' own are checked against."""
     log_json: bool = False
@@ -47,15 +49,14 @@ class ProcessSettings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """Exits with a sentence for each wrong variable."""
+        """Exits with a sentence for each wrong variable, without the value it had, which may be a secret."""
         try:
             return cls()
         except ValidationError as error:
-            for problem in error.errors():
-                variable = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
-                # Of a variable that is missing, the input is all the others, passwords too.
-                given = "" if problem["type"] == "missing" else f" (got {problem['input']!r})"
-                sys.stderr.write(f"{variable}: {problem['msg']}{given}\n")
+            for problem in error.errors(include_input=False, include_context=False):
+                field = str(problem["loc"][0]) if problem["loc"] else ""
+                variable = f"{'' if field in cls.without_prefix else PREFIX}{field.upper()}: " if field else ""
+                sys.stderr.write(f"{variable}{problem['msg'].removeprefix('Value error, ')}\n")
             sys.exit(2)
 
     def start_reporting(self, process: str) -> None:

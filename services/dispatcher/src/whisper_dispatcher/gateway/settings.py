@@ -9,8 +9,8 @@ MIB = 1024 * 1024
 
 class GatewaySettings(ProcessSettings):
     host: str = "127.0.0.1"
+    """Where it listens; 0.0.0.0 lets other machines in. TLS belongs in front."""
     port: int = 8080
-    """Where it listens; TLS belongs in front."""
 
     max_upload_bytes: int = 2 * 1024 * MIB
     """Of one request; more is answered with 413."""

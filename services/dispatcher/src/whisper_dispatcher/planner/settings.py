@@ -14,6 +14,7 @@ class PlannerSettings(ProcessSettings):
     work_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     """Decoded audio of the jobs being planned: 115 MB an hour of recording."""
     probe_host: str = "127.0.0.1"
+    """0.0.0.0 lets other machines ask."""
     probe_port: int = 0
     """Of `/healthz`, `/readyz` and `/metrics`; 0 = any free one."""
     decoders: int = Field(default=2, ge=1)

@@ -30,6 +30,7 @@ class WorkerSettings(ProcessSettings):
     server_args: tuple[str, ...] = ()
     """Further arguments for whisper-server, as a JSON list."""
     probe_host: str = "127.0.0.1"
+    """0.0.0.0 lets other machines ask."""
     probe_port: int = 0
     """Of `/healthz`, `/readyz` and `/metrics`; 0 = any free one."""
     window_timeout_s: float = Field(default=120.0, gt=0)
@@ -37,9 +38,9 @@ class WorkerSettings(ProcessSettings):
     drain_s: float = Field(default=60.0, ge=0)
     """A running window may take this long to finish once the worker is told to stop."""
     golden_clip: Path | None = None
-    """None: the bundled clip, where it fits the language."""
+    """Left out: the bundled clip, where it fits the language."""
     golden_text: str | None = None
-    """What is said in golden_clip."""
+    """What is said in that clip."""
     golden_max_word_error_rate: float = DEFAULT_MAX_WORD_ERROR_RATE
     """A whisper-server that hears the clip worse gets no work."""
 
