@@ -94,9 +94,10 @@ lock: $(UV) ## Resolve pyproject.toml into requirements.lock again
 	  --custom-compile-command "make lock" --no-annotate \
 	  --constraints requirements.lock --group demo-model --output-file models/demo/requirements.lock
 
-generate: $(SETUP) ## Write manifests/crds, the chart's copies, docs/spec.md and docs/settings.md again from the code
+generate: $(SETUP) ## Write what is made from the code again: manifests/crds and copies, docs/spec.md, docs/settings.md, deploy/nats.conf
 	@$(BIN)/python -m whisper_operator.crd.generate
 	@$(BIN)/python -m docs.settings
+	@$(BIN)/python -m whisper_dispatcher.local.vm_nats > deploy/nats.conf
 
 clean: ## Remove what the project installed in this folder; the cache stays
 	@rm -rf .tools .venv build

@@ -30,41 +30,49 @@ class OperatorSettings(ProcessSettings):
     """The NATS user is one that may do everything: the operator makes the streams and the models' consumers."""
 
     namespace: str | None = None
-    """The only one that is served; None = all."""
+    """The only one that is served; left out, all."""
     queue_bytes: int | None = Field(default=None, gt=0)
-    """NATS' max_file_store, which the streams share; None: 26 GB are there."""
+    """NATS' max_file_store, which the streams share; left out, 26 GB."""
     queue_replicas: int = Field(default=1, ge=1, le=5)
     """NATS servers that hold each message."""
     scale_every_s: float = Field(default=1.0, gt=0)
     """How often the queue is asked how much waits."""
     worker_nats_url: str | None = None
-    """Where workers find the queue; None: where the operator finds it."""
+    """Where workers find the queue; left out, where the operator finds it."""
     worker_nats_user: str | None = None
+    """As whom all workers log in, where no user is signed for each WhisperServer."""
     worker_nats_password: str | None = None
     nats_signing_key: Path | None = None
-    """File with the seed that signs a NATS user for each WhisperServer. Without it all share worker_nats_user."""
+    """File with the seed that signs a NATS user for each WhisperServer."""
     nats_account: Path | None = None
     """File with the public key of the account that these users belong to."""
     worker_nats_ca_secret: str | None = None
     """In each WhisperServer's namespace, with the private authority's certificate."""
     worker_nats_ca_key: str = "ca.crt"
+    """Under which key of that Secret it is."""
     worker_images: dict[ImageFor, str] = Field(default_factory=lambda: dict(WORKER_IMAGES))
+    """By kind of accelerator, as a JSON object; left out, those of this version."""
     models_image: str = f"{_REGISTRY}/models:{__version__}"
+    """Downloads the models."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    """Of all pods that are made."""
     pod_monitors: bool = False
     """Whether the cluster knows PodMonitor."""
     queue_grants: dict[str, tuple[str, ...]] = Field(default_factory=lambda: dict(_ALL_QUEUES))
-    """Patterns of the queues that may be served, by patterns of the namespaces that may."""
+    """Patterns of the queues that may be served, by patterns of the namespaces that may; left out, all by all."""
     lease_namespace: str | None = None
+    """Of the Lease whose holder alone writes; left out, there is no other operator."""
     lease_name: str | None = None
-    """With lease_namespace: the Lease whose holder alone writes. None: there is no other operator."""
     pod_name: str = Field(default_factory=socket.gethostname)
-    """Of several operators, no two have the same."""
+    """Of several operators no two have the same; left out, the machine's name."""
     reconcilers: int = Field(default=8, ge=1)
     """Objects that are worked on at the same time."""
     resync_s: float = Field(default=300.0, gt=0)
+    """How often every object is looked at again, whether or not anything happened."""
     probe_host: str = "127.0.0.1"
+    """0.0.0.0 lets other machines ask."""
     probe_port: int = 8080
+    """Of `/healthz`, `/readyz` and `/metrics`."""
 
     @model_validator(mode="after")
     def _signing_is_whole(self) -> Self:

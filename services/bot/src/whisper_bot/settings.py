@@ -31,6 +31,7 @@ class BotSettings(ProcessSettings):
     without_prefix: ClassVar[frozenset[str]] = frozenset({"telegram_bot_token"})
 
     telegram_bot_token: SecretStr = Field(default_factory=lambda: _Token().telegram_bot_token, exclude=True)
+    """From @BotFather."""
 
     url: str = "http://127.0.0.1:8080"
     """Of the gateway."""
@@ -38,6 +39,7 @@ class BotSettings(ProcessSettings):
     """The bot's own key at the gateway."""
 
     telegram_api_url: str = "https://api.telegram.org"
+    """Or that of a Bot API server of your own."""
     telegram_local_files: bool = False
     """The Bot API server is a local one started with --local: files of up to 2000 MB, read from its folder."""
 
@@ -46,8 +48,9 @@ class BotSettings(ProcessSettings):
     bot_admins: Ids = frozenset()
     """Chats that hear of the bot's own troubles."""
     bot_minutes_per_day: float | None = Field(default=None, gt=0)
+    """Of audio, per user; left out, as many as are sent."""
     bot_jobs_in_flight: int | None = Field(default=None, ge=1)
-    """Both per user."""
+    """The same of recordings at a time."""
     bot_records_ttl_s: int = Field(default=7 * 24 * 3600, ge=3600)
     """How long it is remembered which message was answered how."""
     bot_open_messages: int = Field(default=1000, ge=1)
@@ -57,16 +60,19 @@ class BotSettings(ProcessSettings):
     """Of the bot's two streams, when they are made: as many as the queue's have."""
 
     bot_webhook_url: str | None = None
-    """Public https address that Telegram pushes updates to; None = long polling."""
+    """Public https address that Telegram pushes updates to; left out, it polls."""
     bot_webhook_secret: SecretStr | None = None
+    """Telegram sends it with each update."""
     bot_webhook_host: str = "127.0.0.1"
+    """Where it listens for them; a proxy in front ends TLS."""
     bot_webhook_port: int = 8081
 
     work_dir: Path | None = None
-    """Where files lie between Telegram and the gateway; None = the system's temporary folder."""
+    """Where files lie between Telegram and the gateway; left out, the system's temporary folder."""
     probe_host: str = "127.0.0.1"
+    """0.0.0.0 lets other machines ask."""
     probe_port: int = 0
-    """0 = any free port."""
+    """Of `/healthz`, `/readyz` and `/metrics`; 0 = any free one."""
 
     @field_validator("bot_allowed", "bot_admins", mode="before")
     @classmethod

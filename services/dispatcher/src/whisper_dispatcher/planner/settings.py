@@ -12,7 +12,7 @@ from whisper_dispatcher.settings import ProcessSettings
 
 class PlannerSettings(ProcessSettings):
     work_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
-    """Decoded audio of the jobs being planned: 115 MB an hour of recording."""
+    """Decoded audio of the jobs being planned, 115 MB an hour of recording; left out, the system's temporary folder."""
     probe_host: str = "127.0.0.1"
     """0.0.0.0 lets other machines ask."""
     probe_port: int = 0

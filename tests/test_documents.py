@@ -1,4 +1,4 @@
-"""What README.md and docs/ tell people to type, look at or follow is there."""
+"""What the documents tell people to type, look at or follow is there, and what they say of the code is so."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from docs import settings
 
+from whisper_contracts.failures import RETRYABLE, FailureReason
 from whisper_dispatcher.cli.laptop import up
+from whisper_dispatcher.gateway.errors import FAILURE_STATUS
 
 CHECKOUT = Path(__file__).parents[1]
-DOCUMENTS = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md")]
-DOCUMENTS += sorted((CHECKOUT / "docs").rglob("*.md"))
+FOLDERS = ("charts", "deploy", "docs", "images", "manifests", "models")
+DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *(path for folder in FOLDERS for path in (CHECKOUT / folder).rglob("*.md"))])
+API = (CHECKOUT / "docs/api.md").read_text()
 TITLE = {document: str(document.relative_to(CHECKOUT)) for document in DOCUMENTS}
 
 
@@ -63,5 +66,9 @@ def test_the_page_of_settings_is_the_codes() -> None:
 def test_every_code_of_an_error_is_in_the_apis_documentation() -> None:
     gateway = CHECKOUT / "services/dispatcher/src/whisper_dispatcher/gateway"
     codes = {code for module in gateway.glob("*.py") for code in re.findall(r'code="(\w+)"', module.read_text())}
-    documented = set(re.findall(r"`(\w+)`", (CHECKOUT / "docs/api.md").read_text()))
-    assert codes and codes <= documented
+    assert codes and codes <= set(re.findall(r"`(\w+)`", API))
+
+
+@pytest.mark.parametrize("reason", FailureReason)
+def test_each_failure_reason_is_documented_with_its_status_and_whether_it_retries(reason: FailureReason) -> None:
+    assert f"| `{reason}` | {FAILURE_STATUS[reason]} | {'yes' if reason in RETRYABLE else 'no'} |" in API
