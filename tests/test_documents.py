@@ -15,7 +15,9 @@ from whisper_dispatcher.gateway.errors import FAILURE_STATUS
 
 CHECKOUT = Path(__file__).parents[1]
 FOLDERS = ("charts", "deploy", "docs", "images", "manifests", "models")
-DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *(path for folder in FOLDERS for path in (CHECKOUT / folder).rglob("*.md"))])
+DOCUMENTS = sorted(
+    [*CHECKOUT.glob("*.md"), *(path for folder in FOLDERS for path in (CHECKOUT / folder).rglob("*.md"))]
+)
 API = (CHECKOUT / "docs/api.md").read_text()
 TITLE = {document: str(document.relative_to(CHECKOUT)) for document in DOCUMENTS}
 
