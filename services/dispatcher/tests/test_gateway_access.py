@@ -119,6 +119,23 @@ async def test_jobs_in_flight_are_limited(on: Stage) -> None:
     assert refused[0].json()["error"]["code"] == "too_many_jobs"
 
 
+@pytest.mark.parametrize("sent_again", [{"Idempotency-Key": "one"}, {"x-stainless-retry-count": "1"}])
+async def test_what_is_sent_again_finds_its_job_though_the_quota_is_used_up(
+    on: Stage, sent_again: dict[str, str]
+) -> None:
+    on.stand_in.after_plan.clear()
+    headers = {"X-API-Key": await on.new_key(Quotas(jobs_in_flight=1))} | sent_again
+    first, again = [await on.http.post("/v1/jobs", files={"file": b"audio"}, headers=headers) for _ in range(2)]
+    assert (again.status_code, again.json()["job"]) == (202, first.json()["job"])
+
+
+async def test_another_file_sent_again_begins_no_job_beyond_the_quota(on: Stage) -> None:
+    on.stand_in.after_plan.clear()
+    headers = {"X-API-Key": await on.new_key(Quotas(jobs_in_flight=1)), "x-stainless-retry-count": "1"}
+    answers = [await on.http.post("/v1/jobs", files={"file": audio}, headers=headers) for audio in (b"one", b"two")]
+    assert [answer.status_code for answer in answers] == [202, 429]
+
+
 async def test_audio_seconds_a_day_are_limited(on: Stage) -> None:
     quota = Quotas(audio_seconds_per_day=5.0)
     key = await on.new_key(quota)

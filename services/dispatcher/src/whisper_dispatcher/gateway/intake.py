@@ -7,14 +7,15 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.requests import Request
 
 from whisper_contracts import names
 from whisper_contracts.messages import ClientRecord, TranscribeOptions
 from whisper_dispatcher import tracing
-from whisper_dispatcher.gateway import options, uploads
-from whisper_dispatcher.gateway.auth import admitted, authenticate
+from whisper_dispatcher.gateway import admission, options, uploads
+from whisper_dispatcher.gateway.auth import authenticate
 from whisper_dispatcher.gateway.errors import bad_request
 from whisper_dispatcher.gateway.gateway import Gateway
 from whisper_dispatcher.gateway.multipart import Form
@@ -43,8 +44,15 @@ async def take_upload(
     client = authenticate(gateway, request)
     key = _idempotency_key(request)
     uploads.check_length(request, gateway.settings.max_upload_bytes)
-    with admitted(gateway, client):
+    is_retry = request.headers.get("x-stainless-retry-count", "0") != "0"
+    with admission.counted(gateway, client):
         job = names.idempotent_job_id(client.client, key) if key else uuid.uuid4().hex
+        # What is sent again finds its job, which counts already.
+        if not (key and gateway.index.get(job, client.client)):
+            admission.check_room(gateway)
+            if key or not is_retry:
+                admission.check_quota(gateway, client)
+        gateway.journal_room.begin_upload()
         upload = uploads.AudioUpload(gateway.jetstream, job, gateway.settings.max_upload_bytes)
         try:
             form = await uploads.read_form(request, upload)
@@ -56,12 +64,15 @@ async def take_upload(
                 filename=form.filename or "",
                 callback_url=options.callback_url(form, allow_private=gateway.settings.callbacks_allow_private),
                 traceparent=request.scope["whisper.traceparent"],
-                is_retry=request.headers.get("x-stainless-retry-count", "0") != "0",
+                is_retry=is_retry,
             )
             submitter = Submitter(gateway.jetstream, gateway.index)
-            submit = submitter.submit_keyed if key else submitter.submit_or_join
             with tracing.span("accept", submission.traceparent, job=job, size_bytes=upload.size_bytes):
-                job = await submit(submission, upload)
+                if key:
+                    job = await submitter.submit_keyed(submission, upload)
+                else:
+                    check_quota = partial(admission.check_quota, gateway, client)
+                    job = await submitter.submit_or_join(submission, upload, check_quota)
         except BaseException:
             await _drop(upload)
             raise

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -72,13 +72,16 @@ class Submitter:
         self._jetstream = jetstream
         self._index = index
 
-    async def submit_or_join(self, submission: Submission, upload: AudioUpload) -> str:
-        """An identical upload of the client that is still running is joined."""
+    async def submit_or_join(
+        self, submission: Submission, upload: AudioUpload, check_quota: Callable[[], None] = lambda: None
+    ) -> str:
+        """An identical upload of the client that is still running is joined. check_quota: raises if no job may begin."""
         subject = names.upload_subject(submission.client, upload_digest(upload.sha256, submission))
         claim = await self._read_claim(subject)
         if await self._is_joinable(submission, claim.job):
             await upload.abort()
             return _joined(claim.job, submission)
+        check_quota()
         await upload.commit()
         record = _record(submission, upload)
         won = await self._store(record, upload, claim)
