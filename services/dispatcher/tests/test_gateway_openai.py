@@ -57,6 +57,19 @@ async def test_verbose_json_has_segments_and_words_when_both_are_asked_for(api: 
     assert on.stand_in.seen[0].options.words
 
 
+async def test_keywords_are_added_to_the_prompt(api: openai.AsyncOpenAI, on: Stage) -> None:
+    keywords = [f"name{number}" for number in range(100)]
+    await api.audio.transcriptions.create(model=MODEL, file=NOTE, prompt="Names:", keywords=keywords)
+    assert on.stand_in.seen[0].options.prompt == "Names: " + ", ".join(keywords)
+
+
+@pytest.mark.parametrize(("languages", "status"), [(["ru"], 400), (["en"], 200), (["ru", "en"], 200)])
+async def test_one_possible_language_is_the_language(on: Stage, languages: list[str], status: int) -> None:
+    form = {"model": MODEL, "languages[]": languages}
+    answer = await on.http.post("/v1/audio/transcriptions", files={"file": NOTE}, data=form)
+    assert answer.status_code == status, answer.text
+
+
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 async def test_a_translation_is_a_job_of_its_own_task(api: openai.AsyncOpenAI, on: Stage) -> None:
     answer = await api.audio.translations.create(model="whisper-1", file=NOTE, response_format="verbose_json")

@@ -67,7 +67,7 @@ async def test_ten_thousand_tiny_parts(on: Stage) -> None:
 
 
 async def test_a_field_as_large_as_a_file(on: Stage) -> None:
-    content = part("prompt", b"x" * 100_000) + END
+    content = part("prompt", b"x" * 300_000) + END
     refused(await on.http.post("/transcribe", content=content, headers=HEADERS), 400, "field_too_long")
 
 

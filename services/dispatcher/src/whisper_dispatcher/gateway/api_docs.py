@@ -10,9 +10,13 @@ _COMMON: dict[str, Any] = {
     "file": {"type": "string", "format": "binary", "description": "Any audio or video file: opus, mp3, m4a, wav, …"},
     "model": {"type": "string", "description": "A model of /v1/models or one of its aliases; the default if left out"},
     "prompt": {"type": "string", "description": "Names and words that are likely to occur"},
+    "keywords[]": {"type": "array", "items": {"type": "string"}, "description": "The same, one by one"},
     "temperature": {"type": "number", "minimum": 0, "maximum": 1},
 }
-_LANGUAGE = {"language": {"type": "string", "description": "ISO-639-1 code; found out if left out"}}
+_LANGUAGE = {
+    "language": {"type": "string", "description": "ISO-639-1 code; found out if left out"},
+    "languages[]": {"type": "array", "items": {"type": "string"}, "description": "One is as `language`"},
+}
 _MODE = {"mode": {"type": "string", "enum": ["parallel", "sequential"], "default": "parallel"}}
 _WAIT = {"wait_s": {"type": "number", "description": "Seconds to wait for the text; then the answer is 202"}}
 _GRANULARITIES = {

@@ -11,8 +11,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from whisper_dispatcher.gateway.errors import ApiError, bad_request
 
-MAX_PARTS = 64
-MAX_FIELD_BYTES = 64 * 1024
+MAX_PARTS = 256
+"""Each word of a list such as `keywords[]` is one."""
+MAX_FIELDS_BYTES = 256 * 1024
 MAX_FILENAME_CHARACTERS = 255
 
 
@@ -59,6 +60,7 @@ class FormReader:
         self._file_data: list[bytes] = []
         self._part = _Part()
         self._parts = 0
+        self._fields_bytes = 0
         self._header_name = bytearray()
         self._header_value = bytearray()
         self._is_complete = False
@@ -132,11 +134,12 @@ class FormReader:
             self._file_data.append(data[start:end])
             return
         self._part.data += data[start:end]
-        if len(self._part.data) > MAX_FIELD_BYTES:
+        self._fields_bytes += end - start
+        if self._fields_bytes > MAX_FIELDS_BYTES:
             name = self._part.name[:100]
             raise ApiError(
                 400,
-                f"The form field {name!r} is longer than {MAX_FIELD_BYTES} bytes. Audio belongs into the part named 'file'.",
+                f"The form's fields up to {name!r} have more than {MAX_FIELDS_BYTES} bytes. Audio belongs into the part named 'file'.",
                 code="field_too_long",
                 param=name,
                 retry=False,

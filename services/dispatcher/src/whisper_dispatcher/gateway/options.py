@@ -25,7 +25,7 @@ def transcribe_options(
     form: Form, models: Models, client: ClientRecord, task: Task = "transcribe"
 ) -> TranscribeOptions:
     model = find_model(form.get("model"), models, client)
-    prompt = form.get("prompt")
+    prompt = _prompt(form)
     if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise bad_request(
             f"The prompt has {len(prompt)} characters; at most {MAX_PROMPT_CHARACTERS} are taken.",
@@ -34,13 +34,23 @@ def transcribe_options(
         )
     return TranscribeOptions(
         model=model.name,
-        language=_language(form.get("language"), model),
+        language=_language(_asked_language(form), model),
         task=task,
         prompt=prompt,
         temperature=_number(form, "temperature", default=0.0, high=1.0),
         words="word" in granularities(form),
         mode=_choice(form, "mode", ("parallel", "sequential")),
     )
+
+
+def _prompt(form: Form) -> str:
+    """OpenAI's clients send words that are likely to occur as `keywords`, too; Whisper knows prompts alone."""
+    return " ".join(filter(None, (form.get("prompt"), ", ".join(form.all("keywords")))))
+
+
+def _asked_language(form: Form) -> str:
+    """Of several possible `languages` Whisper is left to find out which it hears."""
+    return form.get("language") or (form.get("languages") if len(form.all("languages")) == 1 else "")
 
 
 def find_model(name: str, models: Models, client: ClientRecord) -> ModelRecord:
