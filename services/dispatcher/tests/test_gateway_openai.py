@@ -108,6 +108,16 @@ async def test_a_failure_in_the_middle_of_a_stream_is_an_api_error(nats_url: str
                 [event async for event in stream]
 
 
+async def test_a_stream_ends_with_an_api_error_once_its_gateway_is_drained(nats_url: str) -> None:
+    async with stage(nats_url, keep_alive_s=0.05, drain_wait_s=0.2) as on:
+        on.stand_in.after_window = {0: asyncio.Event()}
+        form = {"files": {"file": NOTE}, "data": {"model": MODEL, "stream": "true"}}
+        asking = asyncio.create_task(on.http.post("/v1/audio/transcriptions", **form))
+        await until(lambda: b": keep-alive\n\n" in on.app.said)
+        on.gateway.drain()
+        assert "job_still_running" in (await asyncio.wait_for(asking, 10)).text
+
+
 async def test_a_stream_whose_key_is_revoked_ends_with_an_api_error(api: openai.AsyncOpenAI, on: Stage) -> None:
     on.stand_in.after_window = {1: asyncio.Event()}
     asking = asyncio.create_task(api.audio.transcriptions.create(model=MODEL, file=NOTE, stream=True))

@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from gateway_harness import Stage, stage, until
+from gateway_harness import MODEL, Stage, stage, until
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import MAX_INLINE_AUDIO_BYTES
 from whisper_dispatcher.jetstream import objects
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jobs import journal
 
 
 @pytest.fixture
@@ -82,6 +83,18 @@ async def test_a_failed_job_answers_its_reason(on: Stage, reason: FailureReason,
     error = answer.json()["error"]
     assert (error["code"], error["message"]) == (str(reason), f"It failed with {reason}.")
     assert answer.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("form", [{}, {"stream": "true"}])
+async def test_whoever_waits_for_a_job_that_is_erased_is_told_so(on: Stage, form: dict[str, str]) -> None:
+    on.stand_in.after_window[0] = asyncio.Event()
+    waiting = asyncio.create_task(
+        on.http.post("/v1/audio/transcriptions", files={"file": b"RIFF audio"}, data={"model": MODEL} | form)
+    )
+    await until(lambda: any(view.total for view in on.gateway.index.jobs(on.client)))
+    (view,) = on.gateway.index.jobs(on.client)
+    await journal.erase(on.jetstream, view)
+    assert "job_not_found" in (await asyncio.wait_for(waiting, 10)).text
 
 
 async def test_an_identical_upload_joins_the_running_job(on: Stage) -> None:

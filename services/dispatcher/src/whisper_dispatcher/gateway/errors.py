@@ -93,6 +93,8 @@ def job_not_found(job: str) -> ApiError:
 
 def job_failed(view: JobView) -> ApiError:
     """The answer for a job that ended without a transcript."""
+    if view.name == "deleted":
+        return job_not_found(view.job)
     reason = (view.state.reason if view.state else None) or FailureReason.INTERNAL
     message = (view.state.message if view.state else "") or SENTENCES[reason]
     param = {FailureReason.UNSUPPORTED_LANGUAGE: "language"}.get(reason, "file")

@@ -42,6 +42,9 @@ class Gateway:
         """Uploads being read, by client: not in the index yet."""
         self.journal_room = JournalRoom(self.uploading)
         self.draining = asyncio.Event()
+        """This process is to end."""
+        self.drained = asyncio.Event()
+        """The time for requests that wait is over, too."""
         self._jetstream: JetStream | None = None
         self._tails: list[Tail] = []
         self._task: asyncio.Task[None] | None = None
@@ -62,6 +65,10 @@ class Gateway:
     def start(self) -> None:
         """Connects beside serving, so that /healthz answers while NATS is away."""
         self._task = asyncio.create_task(self._connect(), name="connect")
+
+    def drain(self) -> None:
+        self.draining.set()
+        asyncio.get_running_loop().call_later(self.settings.drain_wait_s, self.drained.set)
 
     async def stop(self) -> None:
         for task in filter(None, (self._task, self._sampling, self._looking)):

@@ -22,7 +22,7 @@ class DrainingServer(uvicorn.Server):
         self._gateway = gateway
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._gateway.draining.set()
+        self._gateway.drain()
         await super().shutdown(sockets)
 
 

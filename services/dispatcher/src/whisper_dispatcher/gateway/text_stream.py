@@ -10,7 +10,7 @@ from whisper_dispatcher.gateway import errors, sse
 from whisper_dispatcher.gateway.gateway import Gateway
 from whisper_dispatcher.gateway.job_view import still_running
 from whisper_dispatcher.gateway.transcripts import merged, transcript_of
-from whisper_dispatcher.gateway.waiting import race, until_drained
+from whisper_dispatcher.gateway.waiting import race
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs import journal
@@ -50,16 +50,17 @@ class SpokenSoFar:
 
 async def text_events(gateway: Gateway, job: str, revoked: asyncio.Event) -> AsyncIterator[str]:
     spoken = SpokenSoFar(gateway.jetstream)
+    view: JobView | None = None
     with gateway.index.watch(job) as changed:
         while True:
             changed.clear()
-            view = gateway.index.get(job)
+            view = gateway.index.get(job) or view  # an erased one is marked so
             if view and (addition := await spoken.advance(view)):
                 yield sse.data_line({"type": "transcript.text.delta", "delta": addition})
             if view and view.is_final:
                 break
             first = await race(
-                changed.wait(), until_drained(gateway), revoked.wait(), limit_s=gateway.settings.keep_alive_s
+                changed.wait(), gateway.drained.wait(), revoked.wait(), limit_s=gateway.settings.keep_alive_s
             )
             if first == 1:
                 yield sse.data_line(still_running(job, draining=True).body())

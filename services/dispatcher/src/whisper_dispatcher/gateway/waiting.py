@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 
 from whisper_dispatcher.gateway.gateway import Gateway
-from whisper_dispatcher.jobs.index import JobIndex, JobView
+from whisper_dispatcher.jobs.index import JobView
 
 
 async def wait_text(gateway: Gateway, request: Request, job: str, wait_s: float) -> JobView | None:
@@ -24,12 +24,21 @@ async def wait_text(gateway: Gateway, request: Request, job: str, wait_s: float)
 async def wait_until(
     gateway: Gateway, request: Request, job: str, holds: Callable[[JobView], bool], wait_s: float
 ) -> JobView | None:
-    if wait_s > 0:
-        found = _until(gateway.index, job, holds)
-        first = await race(found, _until_gone(request), until_drained(gateway), limit_s=wait_s)
-        if first == 1:
-            raise ClientDisconnect
+    """A job that is erased meanwhile is told as it was marked: `deleted`, which is final."""
     view = gateway.index.get(job)
+
+    async def found() -> None:
+        nonlocal view
+        with gateway.index.watch(job) as changed:
+            while True:
+                changed.clear()
+                view = gateway.index.get(job) or view
+                if view and holds(view):
+                    return
+                await changed.wait()
+
+    if wait_s > 0 and await race(found(), _until_gone(request), gateway.drained.wait(), limit_s=wait_s) == 1:
+        raise ClientDisconnect
     return view if view and holds(view) else None
 
 
@@ -43,22 +52,6 @@ async def race(*coroutines: Coroutine[Any, Any, object], limit_s: float | None =
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def until_drained(gateway: Gateway) -> None:
-    """Returns when this process is to end and the time for waiting requests is over."""
-    await gateway.draining.wait()
-    await asyncio.sleep(gateway.settings.drain_wait_s)
-
-
-async def _until(index: JobIndex, job: str, holds: Callable[[JobView], bool]) -> None:
-    with index.watch(job) as changed:
-        while True:
-            changed.clear()
-            view = index.get(job)
-            if view and holds(view):
-                return
-            await changed.wait()
 
 
 async def _until_gone(request: Request) -> None:
