@@ -16,6 +16,7 @@ from whisper_contracts import names
 from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import Attempt
 from whisper_dispatcher.gateway.events import QueuePlace
+from whisper_dispatcher.jetstream.streams import JetStream, Stored
 from whisper_dispatcher.jobs.clients import revoke_client
 
 
@@ -90,6 +91,41 @@ async def test_events_of_a_running_job_come_until_its_end(on: Stage) -> None:
     events = parsed(answer.text)
     assert [event.name for event in events] == ["accepted", "planned", "attempt", "window", "window", "completed"]
     assert events[2].data["reason"] == "timeout"
+
+
+class WrittenMeanwhile(JetStream):
+    """What comes while the story is read: a window's result, and then an attempt in the place of one that is known."""
+
+    def __init__(self, on: Stage, job: str) -> None:
+        super().__init__(on.jetstream.client)
+        self._on = on
+        self._job = job
+
+    async def get_all_last(self, stream: str, subjects: list[str]) -> list[Stored]:
+        client, attempt = (
+            self._on.client,
+            Attempt(generation=0, attempts=2, reason=FailureReason.TIMEOUT, retry_at=time.time()),
+        )
+        await self.publish(names.window_result_subject(MODEL, client, self._job, 0), window_result(0, "One.").encode())
+        await self.publish(names.attempt_subject(MODEL, client, self._job, 1), attempt.encode())
+        return await super().get_all_last(stream, subjects)
+
+
+async def test_no_window_is_missing_that_came_while_the_story_was_read(on: Stage) -> None:
+    on.stand_in.texts = ["One.", "Two."]
+    gates = on.stand_in.after_window = {0: asyncio.Event(), 1: asyncio.Event()}
+    job = await on.submit()
+    attempt = Attempt(generation=0, attempts=1, reason=FailureReason.TIMEOUT, retry_at=time.time())
+    await on.jetstream.publish(names.attempt_subject(MODEL, on.client, job, 1), attempt.encode())
+    await until(lambda: bool((view := on.gateway.index.get(job)) and view.attempts))
+    on.gateway._jetstream, own = WrittenMeanwhile(on, job), on.gateway._jetstream
+    following = asyncio.create_task(followed(on, job))
+    await until(lambda: bool((view := on.gateway.index.get(job)) and view.done))
+    on.gateway._jetstream = own
+    for gate in gates.values():
+        gate.set()
+    windows = [event.data["window"] for event in parsed((await following).text) if event.name == "window"]
+    assert windows == [0, 1]
 
 
 async def test_a_worker_of_another_queue_tells_no_events(on: Stage) -> None:

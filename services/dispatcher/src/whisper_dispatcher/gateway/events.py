@@ -155,11 +155,13 @@ async def _history(jetstream: JetStream, view: JobView) -> list[Stored]:
     """What is known of the job by now; what is not comes by. Read again where a replica of NATS is behind."""
     for _ in range(READ_TRIES):
         subjects, state_sequence = _known_subjects(view), view.state_sequence if view.state else 0
+        horizon = view.last_sequence
         found = await jetstream.get_all_last(names.JOURNAL_STREAM, subjects)
         read = {stored.subject: stored.sequence for stored in found}
         has_state = read.get(names.state_subject(view.client, view.job), 0) >= state_sequence
         if (has_state and len(read) == len(subjects)) or view.name == "deleted":
-            return sorted(found, key=lambda stored: stored.sequence)
+            # What was written over meanwhile is newer than others that are still to come by.
+            return sorted((s for s in found if s.sequence <= horizon), key=lambda stored: stored.sequence)
         await asyncio.sleep(READ_AGAIN_S)
     raise QueueUnavailable(f"the events of job {view.job} are not read whole yet")
 
