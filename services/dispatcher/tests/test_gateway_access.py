@@ -220,6 +220,14 @@ async def test_the_api_description_shows_the_forms(on: Stage) -> None:
     assert (await on.http.get("/docs")).status_code == 200
 
 
+async def test_the_api_description_has_the_shape_of_errors_and_no_other(on: Stage) -> None:
+    described = (await on.http.get("/openapi.json")).json()
+    assert set(described["components"]["schemas"]) == {"Error"}
+    answers = described["paths"]["/v1/jobs/{job}"]["delete"]["responses"]
+    assert set(answers) == {"200", "204", "default"}
+    assert answers["default"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
+
+
 async def test_metrics_count_requests_by_route(on: Stage) -> None:
     await on.http.get("/v1/jobs/unknown")
     text = (await on.http.get("/metrics")).text

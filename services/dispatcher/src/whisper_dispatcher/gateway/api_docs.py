@@ -1,4 +1,4 @@
-"""What /docs says about bodies that are read by hand, since FastAPI cannot see them."""
+"""What /docs says of forms that are read by hand and of answers that are made by hand, since FastAPI cannot see them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LANGUAGE = {
     "languages[]": {"type": "array", "items": {"type": "string"}, "description": "One is as `language`"},
 }
 _MODE = {"mode": {"type": "string", "enum": ["parallel", "sequential"], "default": "parallel"}}
-_WAIT = {"wait_s": {"type": "number", "description": "Seconds to wait for the text; then the answer is 202"}}
+_WAIT = {"wait_s": {"type": "number", "description": "Seconds to wait for the text"}}
 _GRANULARITIES = {
     "timestamp_granularities[]": {"type": "array", "items": {"type": "string", "enum": ["word", "segment"]}}
 }
@@ -45,12 +45,52 @@ def _form(*properties: dict[str, Any], parameters: tuple[dict[str, Any], ...] = 
     return {"requestBody": body, "parameters": list(parameters)}
 
 
-TRANSCRIBE = _form(_LANGUAGE, _MODE, _WAIT, parameters=(_IDEMPOTENCY, _PREFER))
+_WAITING = (_IDEMPOTENCY, _PREFER)
+TRANSCRIBE = _form(_LANGUAGE, _MODE, _WAIT, _GRANULARITIES, _CALLBACK, parameters=_WAITING)
 SUBMIT = _form(_LANGUAGE, _MODE, _GRANULARITIES, _CALLBACK)
-TRANSCRIPTIONS = _form(_LANGUAGE, _MODE, _FORMAT, _GRANULARITIES, _STREAM)
-TRANSLATIONS = _form(_MODE, _FORMAT, _GRANULARITIES, _STREAM)
+TRANSCRIPTIONS = _form(_LANGUAGE, _MODE, _FORMAT, _GRANULARITIES, _STREAM, _WAIT, _CALLBACK, parameters=_WAITING)
+TRANSLATIONS = _form(_MODE, _FORMAT, _GRANULARITIES, _STREAM, _WAIT, _CALLBACK, parameters=_WAITING)
 
 _OPEN_PATHS = ("/healthz", "/readyz", "/metrics")
+
+_JSON = ("application/json",)
+_TEXT = ("text/plain",)
+_EVENTS = ("text/event-stream",)
+_FORMATS = ("application/json", "text/plain", "application/x-subrip", "text/vtt")
+_OWN_ANSWERS: dict[tuple[str, str], dict[str, tuple[str, tuple[str, ...]]]] = {
+    ("/transcribe", "post"): {"200": ("The text", _JSON), "202": ("Not done when the wait was over: the job", _JSON)},
+    ("/v1/audio/transcriptions", "post"): {"200": ("In the format asked for", _FORMATS + _EVENTS)},
+    ("/v1/audio/translations", "post"): {"200": ("In the format asked for", _FORMATS + _EVENTS)},
+    ("/v1/jobs/{job}", "delete"): {"200": ("Cancelled: the job", _JSON), "204": ("Erased", ())},
+    ("/v1/jobs/{job}/result", "get"): {"200": ("In the format asked for", _FORMATS)},
+    ("/v1/jobs/{job}/events", "get"): {"200": ("Events", _EVENTS), "204": ("Nothing more will come", ())},
+    **{(path, "get"): {"200": ("For probes and Prometheus", _TEXT)} for path in _OPEN_PATHS},
+}
+"""Status and content types, by path and method; one JSON object where nothing is said."""
+_ERROR = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": {"type": "string", "description": "A sentence for people"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"], "description": "For programs"},
+            },
+        }
+    },
+}
+
+
+def _answers(path: str, method: str, found: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI's own but for its 422, which is never sent: what it refuses is answered like every other error."""
+    answers = {status: answer for status, answer in found.items() if status != "422"}
+    for status, (description, types) in _OWN_ANSWERS.get((path, method), {}).items():
+        content: dict[str, Any] = {"content": {kind: {"schema": {}} for kind in types}} if types else {}
+        answers[status] = {"description": description} | content
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return answers | {"default": {"description": "Anything else", "content": error}}
 
 
 def install(app: FastAPI) -> None:
@@ -59,12 +99,16 @@ def install(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = generate()
-            schema.setdefault("components", {})["securitySchemes"] = {
-                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-                "bearer": {"type": "http", "scheme": "bearer"},
+            schema["components"] = {
+                "schemas": {"Error": _ERROR},
+                "securitySchemes": {
+                    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                    "bearer": {"type": "http", "scheme": "bearer"},
+                },
             }
             for path, operations in schema["paths"].items():
-                for operation in operations.values():
+                for method, operation in operations.items():
+                    operation["responses"] = _answers(path, method, operation["responses"])
                     operation["security"] = [] if path in _OPEN_PATHS else [{"key": []}, {"bearer": []}]
             app.openapi_schema = schema
         return app.openapi_schema
