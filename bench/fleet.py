@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import shlex
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bench import servers
@@ -20,6 +18,7 @@ from whisper_dispatcher.local.data_folder import DataFolder, load_queue, open_fo
 from whisper_dispatcher.local.pipeline import Pipeline, choose_ports
 from whisper_dispatcher.local.tools import nats_server_path
 from whisper_dispatcher.loopback import HOST
+from whisper_dispatcher.worker import stub_server
 from whisper_dispatcher.worker.inference_form import multipart
 from whisper_models.bundled import demo_model_path
 
@@ -67,7 +66,7 @@ class Fleet:
 @asynccontextmanager
 async def running(*, slots: int, delay_ms: float) -> AsyncIterator[Fleet]:
     with open_folder(None) as folder, servers.folder() as data:
-        speech = Speech(MODEL, demo_model_path(), _stub_command(data, delay_ms), slots)
+        speech = Speech(MODEL, demo_model_path(), stub_server.write_program(data, "--delay-ms", f"{delay_ms:g}"), slots)
         pipeline = Pipeline(folder, load_queue(folder), choose_ports(0), speech, nats_server_path(), _tell)
         try:
             await pipeline.start()
@@ -78,14 +77,6 @@ async def running(*, slots: int, delay_ms: float) -> AsyncIterator[Fleet]:
         finally:
             await pipeline.stop()
             await pipeline.kill()
-
-
-def _stub_command(data: Path, delay_ms: float) -> Path:
-    path = data / "whisper-server"
-    stub = [sys.executable, "-m", "whisper_dispatcher.worker.stub_server", "--delay-ms", f"{delay_ms:g}"]
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(stub)} "$@"\n')
-    path.chmod(0o700)
-    return path
 
 
 def _tell(line: str) -> None:

@@ -6,7 +6,6 @@ import importlib.util
 import io
 import os
 import re
-import shlex
 import shutil
 import socket
 import subprocess
@@ -27,6 +26,7 @@ from pydantic_settings import BaseSettings
 
 from whisper_dispatcher.local import vm_nats
 from whisper_dispatcher.loopback import free_port
+from whisper_dispatcher.worker import stub_server
 from whisper_models.bundled import demo_model_path, sample_path
 from whisperfleet.client import Client
 
@@ -246,10 +246,7 @@ class Machine:
         self._stack.enter_context(process([sys.executable, *arguments], self.environment(name, **own)))
 
     def start_worker(self) -> None:
-        server = self._folder / "whisper-server"
-        stub = shlex.join([sys.executable, "-m", "whisper_dispatcher.worker.stub_server", "--text", TEXT])
-        server.write_text(f'#!/bin/sh\nexec {stub} "$@"\n')
-        server.chmod(0o700)
+        server = stub_server.write_program(self._folder, "--text", TEXT)
         own = {"WHISPER_SERVER": str(server), "MODEL_PATH": str(demo_model_path()), "PROBE_PORT": str(self.worker_port)}
         self.start(
             "worker",

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import shlex
 import signal
-import sys
 import threading
 import time
 import wave
@@ -22,6 +20,7 @@ from whisper_dispatcher.local.commands import Speech
 from whisper_dispatcher.local.data_folder import load_queue, open_folder
 from whisper_dispatcher.local.pipeline import Pipeline, choose_ports
 from whisper_dispatcher.local.tools import nats_server_path
+from whisper_dispatcher.worker import stub_server
 from whisper_models.bundled import demo_model_path, sample_path
 
 SAMPLE_RATE_HZ = 16_000
@@ -102,10 +101,7 @@ def until(holds: Callable[[], bool], limit_s: float) -> None:
 @contextmanager
 def running(folder: Path, *, delay_ms: float, slots: int = 2) -> Iterator[Fleet]:
     """delay_ms: of an inference."""
-    server = folder / "whisper-server"
-    stub = [sys.executable, "-m", "whisper_dispatcher.worker.stub_server", "--delay-ms", f"{delay_ms:g}"]
-    server.write_text(f'#!/bin/sh\nexec {shlex.join(stub)} --text "{TEXT}" "$@"\n')
-    server.chmod(0o700)
+    server = stub_server.write_program(folder, "--delay-ms", f"{delay_ms:g}", "--text", TEXT)
     with open_folder(folder / "data") as data, _loop() as loop:
         speech = Speech("stub.en", demo_model_path(), server, slots)
         pipeline = Pipeline(data, load_queue(data), choose_ports(0), speech, nats_server_path(), lambda line: None)

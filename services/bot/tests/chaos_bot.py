@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shlex
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from fake_chats import Shown
 from fake_telegram import FakeTelegram, Fault
 
 from whisper_bot.answers import split
+from whisper_dispatcher.worker import stub_server
 from whisper_models.bundled import sample_path
 
 WORDS = "hello world one two three"
@@ -39,12 +39,7 @@ ANSWERED_LIMIT_S = 420.0
 
 
 def stub_whisper_server(folder: Path) -> Path:
-    path = folder / "whisper-server"
-    stub = [sys.executable, "-m", "whisper_dispatcher.worker.stub_server"]
-    stub += ["--delay-ms", "20", "--long-from-s", str(LONG_FROM_S)]
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(stub)} "$@"\n')
-    path.chmod(0o700)
-    return path
+    return stub_server.write_program(folder, "--delay-ms", "20", "--long-from-s", str(LONG_FROM_S))
 
 
 def some_faults(chance: random.Random) -> Any:

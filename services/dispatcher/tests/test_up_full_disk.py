@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shlex
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from whisper_dispatcher.local.nats_server import MIB
 from whisper_dispatcher.local.pipeline import Pipeline, choose_ports
 from whisper_dispatcher.local.queue_watch import ROOM_BYTES, remedy
 from whisper_dispatcher.local.tools import nats_server_path
+from whisper_dispatcher.worker import stub_server
 from whisper_models.bundled import demo_model_path, sample_path
 
 FULL = "JetStream stream 'SPEECH > JOURNAL' write error: write 1.blk: no space left on device"
@@ -44,12 +43,8 @@ def test_a_server_that_cannot_write_is_started_again_once_there_is_room(
 @pytest.fixture
 async def filled(tmp_path: Path) -> AsyncIterator[tuple[Pipeline, list[str]]]:
     """A pipeline whose queue has a disk of its own, and what it has told."""
-    stub = tmp_path / "whisper-server"
-    command = shlex.join([sys.executable, "-m", "whisper_dispatcher.worker.stub_server"])
-    stub.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-    stub.chmod(0o700)
     queue = Queue({role: secrets.token_urlsafe(24) for role in ROLES}, new_key(), LIMITS)
-    speech = Speech("demo.en-q5_0", demo_model_path(), stub, 1)
+    speech = Speech("demo.en-q5_0", demo_model_path(), stub_server.write_program(tmp_path), 1)
     told: list[str] = []
     with open_folder(tmp_path / "data") as folder:
         try:

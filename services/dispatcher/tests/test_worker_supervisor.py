@@ -1,13 +1,13 @@
 import asyncio
 import os
 import signal
-import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
 from whisper_contracts.failures import FailureReason, JobFailed
+from whisper_dispatcher.worker import stub_server
 from whisper_dispatcher.worker import supervisor as supervisor_module
 from whisper_dispatcher.worker.golden import GoldenClip, default_clip
 from whisper_dispatcher.worker.inference_form import InferenceOptions
@@ -25,9 +25,7 @@ def config(whisper_server_binary, demo_model):
 
 @pytest.fixture
 def stub_config(tmp_path):
-    script = tmp_path / "stub-server"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m whisper_dispatcher.worker.stub_server "$@"\n')
-    script.chmod(0o755)
+    script = stub_server.write_program(tmp_path)
 
     def with_args(*extra_args):
         return ServerConfig(script, tmp_path / "no-model", extra_args=extra_args)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from whisper_dispatcher.worker import stub_server
 from whisper_models.bundled import sample_path
 
 START_S = 90.0
@@ -102,9 +103,7 @@ def started_with_stub(folder: Path, *options: str, **settings: str) -> Iterator[
 
     settings: environment variables, such as STUB_DELAY_MS of the stand-in.
     """
-    stub = folder / "whisper-server"
-    stub.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m whisper_dispatcher.worker.stub_server "$@"\n')
-    stub.chmod(0o755)
+    stub = stub_server.write_program(folder)
     # Trying it out leaves a note in the cache.
     environment = {"XDG_CACHE_HOME": str(folder / "cache")} | settings
     with started(folder, stub, *options, environment=environment) as up:

@@ -14,10 +14,12 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 SERVER_THREADS = 8
 """Connections served at a time; further ones wait, those to /health too."""
@@ -253,6 +255,14 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 def say(*lines: str) -> None:
     sys.stderr.write("".join(f"{line}\n" for line in lines))
     sys.stderr.flush()
+
+
+def write_program(folder: Path, *arguments: str) -> Path:
+    """An executable in the place of whisper-server; arguments: of the stand-in's own."""
+    path = folder / "whisper-server"
+    path.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-m", __spec__.name, *arguments])} "$@"\n')
+    path.chmod(0o755)
+    return path
 
 
 def main() -> None:
