@@ -3,6 +3,7 @@
 from whisper_server_objects import complete_job, server, settings
 
 from whisper_operator.child_store import ChildStore
+from whisper_operator.child_writer import ChildWriter
 from whisper_operator.crd.definition import WHISPER_MODEL
 from whisper_operator.events import Recorder
 from whisper_operator.model_keeper import ModelKeeper
@@ -17,8 +18,11 @@ class Operator:
         self.store = ChildStore()
         self.again = []
         recorder, known = Recorder(cluster), settings(**given)
-        self.reconciler = Reconciler(cluster, known, self.store, recorder, take=self._take, again=self.again.append)
-        self.models = ModelKeeper(cluster, known, recorder, self.reconciler, self.again.append)
+        writer, again = ChildWriter(cluster, self._take), self.again.append
+        self.models = ModelKeeper(cluster, known, recorder, writer, again)
+        self.reconciler = Reconciler(
+            cluster, known, self.store, recorder, writer, models=self.models.models, again=again
+        )
         self.look()
 
     def _take(self, child):

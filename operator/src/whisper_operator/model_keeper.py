@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from whisper_operator.child_store import ChildStore, ServerKey, key_of
+from whisper_operator.child_writer import ChildWriter
 from whisper_operator.children.claim import model_claim
 from whisper_operator.children.download_job import download_job
 from whisper_operator.cluster import Cluster
@@ -19,7 +20,6 @@ from whisper_operator.informer import Change
 from whisper_operator.model_status import ModelView, model_status, refused_model_status
 from whisper_operator.model_use import ModelUses
 from whisper_operator.problems import Problem
-from whisper_operator.reconcile import Reconciler
 from whisper_operator.resources import WHISPER_MODELS
 from whisper_operator.server import InvalidSpec, Manifest, parse_model
 from whisper_operator.settings import OperatorSettings
@@ -39,14 +39,15 @@ class ModelKeeper:
         cluster: Cluster,
         settings: OperatorSettings,
         recorder: Recorder,
-        reconciler: Reconciler,
+        writer: ChildWriter,
         tell: Callable[[ServerKey], None],
     ) -> None:
-        """reconciler: writes the children and looks models up. tell: gets servers whose model has changed."""
+        """tell: gets servers whose model has changed."""
+        self.models: dict[ServerKey, Manifest] = {}
+        """Every WhisperModel as it was last seen."""
         self.queue: KeyedQueue[ServerKey] = KeyedQueue()
         self.store = ChildStore(WHISPER_MODEL.kind)
-        self._models = reconciler.models
-        self._make_so = reconciler.make_so
+        self._writer = writer
         self._settings = settings
         self._status = StatusWriter(cluster, WHISPER_MODELS, recorder)
         self._downloads = Downloads(cluster)
@@ -63,13 +64,13 @@ class ModelKeeper:
     def see(self, change: Change, body: Manifest) -> None:
         key = key_of(body)
         if change == "removed":
-            self._models.pop(key, None)
+            self.models.pop(key, None)
             self._downloads.forget(key)
             self.queue.forget_failures(key)
-        elif is_outdated(body, self._models.get(key)):
+        elif is_outdated(body, self.models.get(key)):
             return
         else:
-            self._models[key] = body
+            self.models[key] = body
             self.queue.add(key)
         for server in self._uses.servers(key):
             self._tell(server)
@@ -84,11 +85,11 @@ class ModelKeeper:
 
     def child_changed(self, change: Change, child: Manifest) -> None:
         concerned = self.store.put(child) if change == "stored" else self.store.remove(child)
-        for key in concerned & self._models.keys():
+        for key in concerned & self.models.keys():
             self.queue.add(key)
 
     def look_again(self) -> None:
-        for key in self._models:
+        for key in self.models:
             self.queue.add(key)
 
     async def reconcile(self, key: ServerKey) -> float | None:
@@ -96,7 +97,7 @@ class ModelKeeper:
 
         Raises Unreachable, ApiError or NotAsWanted; the same call later may do better.
         """
-        body = self._models.get(key)
+        body = self.models.get(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
             return None
         previous = body.get("status") or {}
@@ -118,7 +119,7 @@ class ModelKeeper:
             model_claim(model, wish, live, [user.as_owner() for user in users]),
             download_job(model, volume, self._settings),
         ]
-        observed, refused = await self._make_so(model, wanted, self.store)
+        observed, refused = await self._writer.make_so(model, wanted, self.store)
         progress, again_s = await self._downloads.progress(model, volume, observed)
         view = ModelView(model, volume, observed, [user.name for user in users], refused, progress)
         await self._write(body, model_status(view, previous, now()))
@@ -129,5 +130,5 @@ class ModelKeeper:
     async def _write(self, body: Manifest, status: Manifest) -> None:
         """Servers are told at once, and not only when the watch brings it back."""
         answer = await self._status.write(body, status)
-        if answer and is_answer_about(answer, self._models.get(key_of(answer))):
+        if answer and is_answer_about(answer, self.models.get(key_of(answer))):
             self.see("stored", answer)

@@ -10,6 +10,7 @@ import structlog
 from whisper_dispatcher import event_loop
 from whisper_operator import metrics
 from whisper_operator.child_store import ChildStore, ServerKey
+from whisper_operator.child_writer import ChildWriter
 from whisper_operator.client_keeper import ClientKeeper
 from whisper_operator.cluster import Cluster
 from whisper_operator.crd.definition import WHISPER_SERVER
@@ -53,8 +54,11 @@ class Runner:
         recorder = Recorder(cluster)
         self.clients = ClientKeeper(cluster, settings, recorder)
         self.store = ChildStore()
-        self.reconciler = Reconciler(cluster, settings, self.store, recorder, take=self._take, again=self.queue.add)
-        self.models = ModelKeeper(cluster, settings, recorder, self.reconciler, self.queue.add)
+        self._writer = ChildWriter(cluster, self._take)
+        self.models = ModelKeeper(cluster, settings, recorder, self._writer, self.queue.add)
+        self.reconciler = Reconciler(
+            cluster, settings, self.store, recorder, self._writer, models=self.models.models, again=self.queue.add
+        )
         self._workers = Workers(WHISPER_SERVER.kind, self.queue, self.reconciler.reconcile)
         self._settings = settings
         self._is_working = False
@@ -143,7 +147,7 @@ class Runner:
             concerned = self.store.put(child)
         else:
             concerned = self.store.remove(child)
-            self.reconciler.forget_child(child["metadata"]["uid"])
+            self._writer.forget(child["metadata"]["uid"])
         for key in concerned & self.reconciler.servers.keys():
             self.queue.add(key)
         self.models.child_changed(change, child)
