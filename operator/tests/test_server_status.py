@@ -5,11 +5,12 @@ import json
 import pytest
 from whisper_server_objects import complete_job, pod, server
 
+from whisper_operator.conditions import refused_status
 from whisper_operator.download_status import Progress
 from whisper_operator.observed import Observed
 from whisper_operator.problems import Problem, Wish, container_problem, last_record, scheduling_problem
 from whisper_operator.scaling import Load
-from whisper_operator.status import View, refused_status, server_status
+from whisper_operator.status import View, server_status
 from whisper_operator.volume import model_volume
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"

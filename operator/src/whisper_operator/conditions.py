@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from whisper_operator.problems import Problem
 from whisper_operator.server import Manifest
 
 Conditions = list[Manifest]
@@ -36,3 +37,19 @@ def dated(claimed: list[Claimed], previous: Conditions, generation: int, now: st
         }
         for claim in claimed
     ]
+
+
+def refused_status(
+    generation: int, problem: Problem, previous: Manifest, now: str, *, serves: bool = False
+) -> Manifest:
+    """For a spec that cannot be carried out. What there is stays, and so does what is said of it.
+
+    serves: what there is does its work all the same, so that Ready stays, too.
+    """
+    claimed = [Claimed("Degraded", True, problem.reason, problem.message)]
+    if not serves:
+        claimed.insert(0, Claimed("Ready", False, problem.reason, problem.message))
+    old = previous.get("conditions") or []
+    said = {claim.type for claim in claimed}
+    kept = [condition for condition in old if condition["type"] not in said]
+    return previous | {"observedGeneration": generation, "conditions": dated(claimed, old, generation, now) + kept}

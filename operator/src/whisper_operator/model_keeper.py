@@ -13,11 +13,12 @@ from whisper_operator.child_writer import ChildWriter
 from whisper_operator.children.claim import model_claim
 from whisper_operator.children.download_job import download_job
 from whisper_operator.cluster import Cluster
+from whisper_operator.conditions import refused_status
 from whisper_operator.crd.definition import WHISPER_MODEL
 from whisper_operator.downloads import Downloads
 from whisper_operator.events import Recorder
 from whisper_operator.informer import Change
-from whisper_operator.model_status import ModelView, model_status, refused_model_status
+from whisper_operator.model_status import ModelView, model_status
 from whisper_operator.model_use import ModelUses
 from whisper_operator.problems import Problem
 from whisper_operator.resources import WHISPER_MODELS
@@ -105,7 +106,8 @@ class ModelKeeper:
             model = parse_model(body)
         except InvalidSpec as refusal:
             problem = Problem("InvalidSpec", str(refusal))
-            await self._write(body, refused_model_status(body["metadata"]["generation"], problem, previous, now()))
+            generation, is_verified = body["metadata"]["generation"], bool(previous.get("path"))
+            await self._write(body, refused_status(generation, problem, previous, now(), serves=is_verified))
             return None
         return await self._carry_out(body, model, previous)
 

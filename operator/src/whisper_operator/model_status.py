@@ -89,14 +89,3 @@ def _degraded(view: ModelView, cached: Claimed) -> Claimed:
         )
         return Claimed("Degraded", True, "OneNode", message)
     return Claimed("Degraded", False, "AsWanted", "Nothing is wrong.")
-
-
-def refused_model_status(generation: int, problem: Problem, previous: Manifest, now: str) -> Manifest:
-    """For a spec that cannot be read. A file that was verified stays, and so do the servers that mount it."""
-    claimed = [Claimed("Degraded", True, problem.reason, problem.message)]
-    if not previous.get("path"):
-        claimed.insert(0, Claimed("Ready", False, problem.reason, problem.message))
-    old = previous.get("conditions") or []
-    said = {claim.type for claim in claimed}
-    kept = [condition for condition in old if condition["type"] not in said]
-    return previous | {"observedGeneration": generation, "conditions": dated(claimed, old, generation, now) + kept}

@@ -12,6 +12,7 @@ from whisper_operator.child_writer import ChildWriter
 from whisper_operator.children import desired_children
 from whisper_operator.children.worker_pod import queue_name
 from whisper_operator.cluster import Cluster
+from whisper_operator.conditions import refused_status
 from whisper_operator.downloads import Downloads
 from whisper_operator.events import Recorder
 from whisper_operator.naming import nats_secret_name
@@ -21,7 +22,7 @@ from whisper_operator.queue_keeper import QueueKeeper
 from whisper_operator.resources import DEPLOYMENTS, WHISPER_SERVERS
 from whisper_operator.server import InvalidSpec, Manifest, Server, parse_model, parse_server
 from whisper_operator.settings import OperatorSettings
-from whisper_operator.status import View, refused_status, server_status
+from whisper_operator.status import View, server_status
 from whisper_operator.status_writer import StatusWriter, now
 from whisper_operator.versions import is_answer_about, is_outdated
 from whisper_operator.volume import ImpossibleCache, ModelVolume, model_volume

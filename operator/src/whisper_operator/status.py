@@ -111,25 +111,6 @@ def _backend(view: View) -> Manifest:
     return {"backend": ", ".join(sorted({backend.name for backend in view.backends}))} if view.backends else {}
 
 
-def refused_status(
-    server_generation: int, problem: Problem, previous: Manifest, now: str, *, serves: bool = False
-) -> Manifest:
-    """For a spec that cannot be carried out. What runs is left alone, and so is what is said of it.
-
-    serves: pods take work all the same, and may go on.
-    """
-    claimed = [Claimed("Degraded", True, problem.reason, problem.message)]
-    if not serves:
-        claimed.insert(0, Claimed("Ready", False, problem.reason, problem.message))
-    old = previous.get("conditions") or []
-    said = {claim.type for claim in claimed}
-    kept = [condition for condition in old if condition["type"] not in said]
-    return previous | {
-        "observedGeneration": server_generation,
-        "conditions": dated(claimed, old, server_generation, now) + kept,
-    }
-
-
 def _conditions(view: View) -> list[Claimed]:
     cached, scheduled = _model_cached(view), _scheduled(view)
     degraded = _degraded(view, cached, scheduled)
