@@ -4,9 +4,9 @@ import pytest
 from strict_cluster import StrictCluster
 from whisper_server_objects import body, settings
 
-from whisper_operator.child_store import key_of
 from whisper_operator.events import Recorder
 from whisper_operator.queue_keeper import QueueKeeper
+from whisper_operator.resources import key_of
 from whisper_operator.scaling import Load
 from whisper_operator.server import parse_server
 

@@ -6,11 +6,10 @@ import asyncio
 import json
 from dataclasses import dataclass
 
-from whisper_operator.child_store import ServerKey
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
 from whisper_operator.naming import WORKER
 from whisper_operator.observed import Observed, is_ready
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest, ObjectKey
 
 READY_EVENT = "whisper-server ready"
 START_BYTES = 65_536
@@ -29,13 +28,13 @@ class Backend:
 class Backends:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._known: dict[ServerKey, dict[str, Backend | None]] = {}
+        self._known: dict[ObjectKey, dict[str, Backend | None]] = {}
         """By container: one that was started again may have lost its device. None: its log does not tell."""
 
-    def forget(self, key: ServerKey) -> None:
+    def forget(self, key: ObjectKey) -> None:
         self._known.pop(key, None)
 
-    async def look(self, key: ServerKey, observed: Observed) -> tuple[tuple[Backend, ...], float | None]:
+    async def look(self, key: ObjectKey, observed: Observed) -> tuple[tuple[Backend, ...], float | None]:
         """What computes, where known, and after how many seconds to ask again, where a log could not be read."""
         started = {container: pod for pod in observed.pods_of("worker") if (container := _container(pod))}
         known = self._known.get(key, {})

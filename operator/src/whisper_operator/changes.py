@@ -9,8 +9,7 @@ from whisper_operator.differs import with_hash
 from whisper_operator.naming import HASH_ANNOTATION
 from whisper_operator.observed import Observed, child_key, is_complete
 from whisper_operator.owner import Owner
-from whisper_operator.resources import CLAIMS, PRUNED
-from whisper_operator.server import Manifest
+from whisper_operator.resources import CLAIMS, PRUNED, Manifest
 
 
 @dataclass(frozen=True, slots=True)

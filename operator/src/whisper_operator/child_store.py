@@ -7,25 +7,18 @@ from collections import defaultdict
 from whisper_operator.crd.definition import WHISPER_SERVER
 from whisper_operator.naming import INSTANCE_LABEL, controller, kind_named
 from whisper_operator.observed import ChildKey, Observed, child_key
-from whisper_operator.server import Manifest
-
-ServerKey = tuple[str, str]
-"""Namespace and name."""
-
-
-def key_of(body: Manifest) -> ServerKey:
-    return body["metadata"]["namespace"], body["metadata"]["name"]
+from whisper_operator.resources import Manifest, ObjectKey
 
 
 class ChildStore:
     def __init__(self, kind: str = WHISPER_SERVER.kind) -> None:
         """kind: of the owners."""
         self._kind = kind
-        self._children: dict[ServerKey, dict[ChildKey, Manifest]] = defaultdict(dict)
-        self._pods: dict[ServerKey, dict[str, Manifest]] = defaultdict(dict)
-        self._owners: dict[tuple[str, ChildKey], ServerKey] = {}
+        self._children: dict[ObjectKey, dict[ChildKey, Manifest]] = defaultdict(dict)
+        self._pods: dict[ObjectKey, dict[str, Manifest]] = defaultdict(dict)
+        self._owners: dict[tuple[str, ChildKey], ObjectKey] = {}
 
-    def put(self, live: Manifest) -> set[ServerKey]:
+    def put(self, live: Manifest) -> set[ObjectKey]:
         """The servers that it concerns: more than one where it changed hands."""
         previous = self.remove(live)
         owner = owner_of(live, self._kind)
@@ -38,11 +31,11 @@ class ChildStore:
         self._owners[_place(live)] = owner
         return previous | {owner}
 
-    def remove(self, live: Manifest) -> set[ServerKey]:
+    def remove(self, live: Manifest) -> set[ObjectKey]:
         owner = self._owners.pop(_place(live), None)
         if owner is None:
             return set()
-        of_kind: dict[ServerKey, dict[str, Manifest]] | dict[ServerKey, dict[ChildKey, Manifest]]
+        of_kind: dict[ObjectKey, dict[str, Manifest]] | dict[ObjectKey, dict[ChildKey, Manifest]]
         if live["kind"] == "Pod":
             self._pods[owner].pop(live["metadata"]["name"], None)
             of_kind = self._pods
@@ -53,13 +46,13 @@ class ChildStore:
             del of_kind[owner]
         return {owner}
 
-    def observed(self, key: ServerKey, uid: str) -> Observed:
+    def observed(self, key: ObjectKey, uid: str) -> Observed:
         """Without the children of an earlier server of that name, which the cluster is about to delete."""
         children = [child for child in self._children.get(key, {}).values() if _belongs(child, uid)]
         return Observed.of(children, self._pods.get(key, {}).values())
 
 
-def owner_of(live: Manifest, kind: str) -> ServerKey | None:
+def owner_of(live: Manifest, kind: str) -> ObjectKey | None:
     """By its owner reference. Labels can be edited; they count for what has none of our objects as controller."""
     metadata = live["metadata"]
     owner = controller(live)

@@ -15,8 +15,7 @@ from whisper_operator.naming import HASH_ANNOTATION, controller
 from whisper_operator.observed import Observed, child_key
 from whisper_operator.owner import Owner
 from whisper_operator.problems import Problem
-from whisper_operator.resources import BY_KIND, REMADE, SECRETS
-from whisper_operator.server import Manifest
+from whisper_operator.resources import BY_KIND, REMADE, SECRETS, Manifest
 
 log = structlog.get_logger()
 

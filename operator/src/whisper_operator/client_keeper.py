@@ -10,7 +10,6 @@ import structlog
 from whisper_dispatcher.jetstream.cancellation import heed_cancellation
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 from whisper_dispatcher.jetstream.streams import JetStream
-from whisper_operator.child_store import ServerKey, key_of
 from whisper_operator.client import Client, parse_client
 from whisper_operator.client_key import (
     client_record,
@@ -30,8 +29,8 @@ from whisper_operator.events import Recorder
 from whisper_operator.informer import Change
 from whisper_operator.naming import controller
 from whisper_operator.problems import Problem
-from whisper_operator.resources import SECRETS, WHISPER_CLIENTS
-from whisper_operator.server import InvalidSpec, Manifest
+from whisper_operator.resources import SECRETS, WHISPER_CLIENTS, Manifest, ObjectKey, key_of
+from whisper_operator.server import InvalidSpec
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.status_writer import StatusWriter, now
 from whisper_operator.versions import is_answer_about, is_outdated
@@ -56,13 +55,13 @@ class ClientKeeper:
     """To be made inside the running event loop."""
 
     def __init__(self, cluster: Cluster, settings: OperatorSettings, recorder: Recorder) -> None:
-        self.clients: dict[ServerKey, Manifest] = {}
+        self.clients: dict[ObjectKey, Manifest] = {}
         """Every WhisperClient as it was last seen."""
-        self.queue: KeyedQueue[ServerKey] = KeyedQueue()
+        self.queue: KeyedQueue[ObjectKey] = KeyedQueue()
         self._cluster = cluster
         self._settings = settings
         self._status = StatusWriter(cluster, WHISPER_CLIENTS, recorder)
-        self._secrets: dict[ServerKey, Manifest] = {}
+        self._secrets: dict[ObjectKey, Manifest] = {}
         self._registry: ClientRegistry | None = None
         self._deleted = asyncio.Event()
         self._connected = asyncio.Event()
@@ -114,15 +113,14 @@ class ClientKeeper:
         owner = controller(secret)
         if not owner or owner["kind"] != WHISPER_CLIENT.kind:
             return
-        metadata = secret["metadata"]
-        key = (metadata["namespace"], metadata["name"])
+        key = key_of(secret)
         if change == "stored":
             self._secrets[key] = secret
         else:
             self._secrets.pop(key, None)
-        self.queue.add((metadata["namespace"], owner["name"]))
+        self.queue.add((key[0], owner["name"]))
 
-    async def reconcile(self, key: ServerKey) -> float | None:
+    async def reconcile(self, key: ObjectKey) -> float | None:
         body = self.clients.get(key)
         if body is None:
             return None

@@ -17,7 +17,7 @@ from whisper_operator.client import Client
 from whisper_operator.crd.definition import API_VERSION, GROUP, WHISPER_CLIENT
 from whisper_operator.naming import MANAGED_BY, controller
 from whisper_operator.problems import Problem
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest
 
 KEY = "key"
 WEBHOOK_SECRET = "webhook-secret"  # noqa: S105  its name

@@ -6,7 +6,7 @@ from whisper_operator.client import Client
 from whisper_operator.client_key import client_id, secret_name
 from whisper_operator.conditions import Claimed, dated
 from whisper_operator.problems import Problem
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest
 
 
 def registered_status(client: Client, previous: Manifest, now: str) -> Manifest:

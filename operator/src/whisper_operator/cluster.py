@@ -12,8 +12,7 @@ import aiohttp
 
 from whisper_operator.access import Access
 from whisper_operator.naming import FIELD_MANAGER
-from whisper_operator.resources import PODS, Resource
-from whisper_operator.server import Manifest
+from whisper_operator.resources import PODS, Manifest, Resource
 
 CONNECTIONS = 16
 REQUEST_TIMEOUT_S = 30.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from whisper_operator.problems import Problem
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest
 
 Conditions = list[Manifest]
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from whisper_operator.naming import HASH_ANNOTATION, short_hash
 from whisper_operator.quantities import is_quantity, parse_quantity
-from whisper_operator.resources import CLAIMS
-from whisper_operator.server import Manifest
+from whisper_operator.resources import CLAIMS, Manifest
 
 MERGE_KEYS = ("name", "uid", "containerPort", "mountPath", "type", "key")
 """By which the parts of a list are the same part: the first one that tells all parts of the wanted list apart."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from whisper_operator.conditions import Claimed
 from whisper_operator.problems import Wish, container_problem, scheduling_problem
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-from whisper_operator.child_store import ServerKey
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
 from whisper_operator.download_status import Progress
 from whisper_operator.naming import FETCH
 from whisper_operator.observed import Observed
 from whisper_operator.owner import Owner
 from whisper_operator.problems import last_record
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest, ObjectKey
 from whisper_operator.volume import ModelVolume
 
 ASK_EVERY_S = 2.0
@@ -20,9 +19,9 @@ ASK_EVERY_S = 2.0
 class Downloads:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._known: dict[ServerKey, tuple[float, Progress | None]] = {}
+        self._known: dict[ObjectKey, tuple[float, Progress | None]] = {}
 
-    def forget(self, key: ServerKey) -> None:
+    def forget(self, key: ObjectKey) -> None:
         self._known.pop(key, None)
 
     async def progress(

@@ -11,8 +11,7 @@ import structlog
 
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
 from whisper_operator.naming import FIELD_MANAGER
-from whisper_operator.resources import EVENTS
-from whisper_operator.server import Manifest
+from whisper_operator.resources import EVENTS, Manifest
 
 log = structlog.get_logger()
 

@@ -10,15 +10,12 @@ from typing import Literal
 import structlog
 
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
-from whisper_operator.resources import Resource
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest, ObjectKey, Resource, key_of
 from whisper_operator.work_queue import backoff_s
 
 log = structlog.get_logger()
 
 Change = Literal["stored", "removed"]
-ObjectKey = tuple[str, str]
-"""Namespace and name."""
 
 
 class Informer:
@@ -69,7 +66,7 @@ class Informer:
 
     async def _list(self) -> str:
         items, version = await self._cluster.list_all(self.resource, self._namespace, self._selector)
-        there = {_key(item) for item in items}
+        there = {key_of(item) for item in items}
         for key in [key for key in self._versions if key not in there]:
             self._remove(self._versions[key][1])
         for item in items:
@@ -88,26 +85,22 @@ class Informer:
 
     def _store(self, live: Manifest) -> None:
         version = int(live["metadata"]["resourceVersion"])
-        known = self._versions.get(_key(live))
+        known = self._versions.get(key_of(live))
         if known and known[0] >= version:
             return
         if known and known[1]["metadata"]["uid"] != live["metadata"]["uid"]:
             self._remove(known[1])  # deleted and made anew while nobody looked
         kept = slim(live)
-        self._versions[_key(live)] = (version, kept)
+        self._versions[key_of(live)] = (version, kept)
         self._on_change("stored", kept)
 
     def _remove(self, live: Manifest) -> None:
-        known = self._versions.get(_key(live))
+        known = self._versions.get(key_of(live))
         # An own write may already have made the next object of that name.
         if known is None or known[1]["metadata"]["uid"] != live["metadata"]["uid"]:
             return
-        del self._versions[_key(live)]
+        del self._versions[key_of(live)]
         self._on_change("removed", known[1])
-
-
-def _key(live: Manifest) -> ObjectKey:
-    return live["metadata"]["namespace"], live["metadata"]["name"]
 
 
 def slim(live: Manifest) -> Manifest:

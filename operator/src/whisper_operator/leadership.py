@@ -13,8 +13,7 @@ import structlog
 from whisper_dispatcher.jetstream.cancellation import heed_cancellation
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
 from whisper_operator.lease import Sighting, Timing, holder, may_take, released, sighted, taken
-from whisper_operator.resources import LEASES
-from whisper_operator.server import Manifest
+from whisper_operator.resources import LEASES, Manifest
 
 log = structlog.get_logger()
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whisper_operator.resources import LEASES
-from whisper_operator.server import Manifest
+from whisper_operator.resources import LEASES, Manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from whisper_operator.child_store import ChildStore, ServerKey, key_of
+from whisper_operator.child_store import ChildStore
 from whisper_operator.child_writer import ChildWriter
 from whisper_operator.children.claim import model_claim
 from whisper_operator.children.download_job import download_job
@@ -21,8 +21,8 @@ from whisper_operator.informer import Change
 from whisper_operator.model_status import ModelView, model_status
 from whisper_operator.model_use import ModelUses
 from whisper_operator.problems import Problem
-from whisper_operator.resources import WHISPER_MODELS
-from whisper_operator.server import InvalidSpec, Manifest, parse_model
+from whisper_operator.resources import WHISPER_MODELS, Manifest, ObjectKey, key_of
+from whisper_operator.server import InvalidSpec, parse_model
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.shared_model import SharedModel
 from whisper_operator.status_writer import StatusWriter, now
@@ -41,12 +41,12 @@ class ModelKeeper:
         settings: OperatorSettings,
         recorder: Recorder,
         writer: ChildWriter,
-        tell: Callable[[ServerKey], None],
+        tell: Callable[[ObjectKey], None],
     ) -> None:
         """tell: gets servers whose model has changed."""
-        self.models: dict[ServerKey, Manifest] = {}
+        self.models: dict[ObjectKey, Manifest] = {}
         """Every WhisperModel as it was last seen."""
-        self.queue: KeyedQueue[ServerKey] = KeyedQueue()
+        self.queue: KeyedQueue[ObjectKey] = KeyedQueue()
         self.store = ChildStore(WHISPER_MODEL.kind)
         self._writer = writer
         self._settings = settings
@@ -80,7 +80,7 @@ class ModelKeeper:
         for model in self._uses.see(body):
             self.queue.add(model)
 
-    def forget_server(self, key: ServerKey) -> None:
+    def forget_server(self, key: ObjectKey) -> None:
         for model in self._uses.forget(key):
             self.queue.add(model)
 
@@ -93,7 +93,7 @@ class ModelKeeper:
         for key in self.models:
             self.queue.add(key)
 
-    async def reconcile(self, key: ServerKey) -> float | None:
+    async def reconcile(self, key: ObjectKey) -> float | None:
         """Returns after how many seconds to look again, where no event will tell.
 
         Raises Unreachable, ApiError or NotAsWanted; the same call later may do better.

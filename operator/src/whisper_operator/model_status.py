@@ -10,7 +10,7 @@ from whisper_operator.crd.whisper_model import MAX_USERS_NAMED
 from whisper_operator.download_status import Progress, bytes_told, download_claimed
 from whisper_operator.observed import Observed
 from whisper_operator.problems import Problem, Wish
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest
 from whisper_operator.shared_model import ON_ITS_WAY, SharedModel
 from whisper_operator.volume import SINGLE_NODE, ModelVolume
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from whisper_operator.child_store import ServerKey, key_of
 from whisper_operator.crd.definition import API_VERSION, WHISPER_SERVER
-from whisper_operator.server import Manifest
-
-ModelKey = tuple[str, str]
-"""Namespace and name."""
+from whisper_operator.resources import Manifest, ObjectKey, key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +21,12 @@ class ModelUser:
 
 @dataclass(slots=True)
 class ModelUses:
-    _used: dict[ServerKey, ModelKey] = field(default_factory=dict)
-    _users: dict[ModelKey, dict[ServerKey, ModelUser]] = field(default_factory=dict)
+    _used: dict[ObjectKey, ObjectKey] = field(default_factory=dict)
+    """By server, its model."""
+    _users: dict[ObjectKey, dict[ObjectKey, ModelUser]] = field(default_factory=dict)
+    """By model, its servers."""
 
-    def see(self, body: Manifest) -> set[ModelKey]:
+    def see(self, body: Manifest) -> set[ObjectKey]:
         """A WhisperServer as it is now. Returns the models whose users this changes."""
         metadata = body["metadata"]
         key = key_of(body)
@@ -44,7 +42,7 @@ class ModelUses:
             concerned.add(used)
         return concerned
 
-    def forget(self, key: ServerKey) -> set[ModelKey]:
+    def forget(self, key: ObjectKey) -> set[ObjectKey]:
         used = self._used.pop(key, None)
         if used is None:
             return set()
@@ -54,10 +52,10 @@ class ModelUses:
             del self._users[used]
         return {used}
 
-    def servers(self, model: ModelKey) -> set[ServerKey]:
+    def servers(self, model: ObjectKey) -> set[ObjectKey]:
         return set(self._users.get(model, ()))
 
-    def users(self, model: ModelKey) -> list[ModelUser]:
+    def users(self, model: ObjectKey) -> list[ModelUser]:
         return sorted(self._users.get(model, {}).values(), key=lambda user: user.name)
 
 

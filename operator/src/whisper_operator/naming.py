@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from whisper_operator.crd.definition import API_VERSION, GROUP, WHISPER_MODEL, WHISPER_SERVER
 from whisper_operator.owner import Owner
-from whisper_operator.server import Manifest, Server
+from whisper_operator.resources import Manifest
+from whisper_operator.server import Server
 
 FIELD_MANAGER = "whisper-operator"
 HASH_ANNOTATION = f"{GROUP}/applied-hash"

@@ -24,8 +24,7 @@ from whisper_dispatcher.jetstream.permissions import ANY_QUEUE, Role, permission
 from whisper_operator import nats_jwt
 from whisper_operator.access import NoAccess, find_access
 from whisper_operator.cluster import ApiError, Cluster, Unreachable, connect
-from whisper_operator.resources import SECRETS
-from whisper_operator.server import Manifest
+from whisper_operator.resources import SECRETS, Manifest
 
 log = structlog.get_logger()
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from whisper_operator.naming import COMPONENT_LABEL, Component, claim_name
 from whisper_operator.owner import Owner
-from whisper_operator.server import Manifest, Server
+from whisper_operator.resources import Manifest
+from whisper_operator.server import Server
 from whisper_operator.volume import ModelVolume, job_name
 
 ChildKey = tuple[str, str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest
 
 
 def merge_patch(old: Manifest, new: Manifest) -> Manifest:

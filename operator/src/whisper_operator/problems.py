@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whisper_operator.naming import FETCH
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest
 
 _OVER = frozenset({"Succeeded", "Failed"})
 _IMAGE = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})

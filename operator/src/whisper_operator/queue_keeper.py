@@ -12,16 +12,15 @@ import structlog
 from whisper_dispatcher.jetstream.cancellation import heed_cancellation
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 from whisper_dispatcher.jetstream.streams import JetStream
-from whisper_operator.child_store import ServerKey
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
 from whisper_operator.crd.schedules import Schedule
 from whisper_operator.events import Happening, Recorder
 from whisper_operator.queue_grants import denial
 from whisper_operator.queue_use import QueueUses, queue_named, queue_use
-from whisper_operator.resources import WHISPER_SERVERS
+from whisper_operator.resources import WHISPER_SERVERS, Manifest, ObjectKey
 from whisper_operator.scaling import Load, Needs, is_news, needed_pods, scaled
 from whisper_operator.schedules import open_schedules
-from whisper_operator.server import InvalidSpec, Manifest, Server, parse_server
+from whisper_operator.server import InvalidSpec, Server, parse_server
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.speech_queue import QueueRefused, SpeechQueue
 
@@ -36,9 +35,9 @@ class QueueKeeper:
         self,
         cluster: Cluster,
         settings: OperatorSettings,
-        servers: Mapping[ServerKey, Manifest],
+        servers: Mapping[ObjectKey, Manifest],
         recorder: Recorder,
-        tell: Callable[[ServerKey], None],
+        tell: Callable[[ObjectKey], None],
     ) -> None:
         """tell: is called where a server's status is no longer true."""
         self.uses = QueueUses()
@@ -51,13 +50,13 @@ class QueueKeeper:
         self._tell = tell
         self._changed = asyncio.Event()
         self._told_s: dict[str, float] = {}
-        self._needs: dict[ServerKey, Needs] = {}
+        self._needs: dict[ObjectKey, Needs] = {}
 
     @property
     def owner(self) -> str:
         return f"operator/{self._settings.namespace or '*'}"
 
-    def see(self, key: ServerKey, server: Server) -> str | None:
+    def see(self, key: ObjectKey, server: Server) -> str | None:
         """Returns why the server may not serve its queue."""
         others = self.uses.see(key, queue_use(server))
         if others is not None:
@@ -66,7 +65,7 @@ class QueueKeeper:
                 self._tell(other)
         return self.uses.refusal(key)
 
-    def forget(self, key: ServerKey) -> None:
+    def forget(self, key: ObjectKey) -> None:
         for other in self.uses.forget(key):
             self._tell(other)
         self._needs.pop(key, None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from whisper_contracts.messages import ModelRecord
-from whisper_operator.child_store import ServerKey
 from whisper_operator.children.worker_pod import queue_name
 from whisper_operator.crd.model_source import DownloadSource, ModelSource
-from whisper_operator.server import Manifest, Server
+from whisper_operator.resources import Manifest, ObjectKey
+from whisper_operator.server import Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ def model_identity(source: DownloadSource, namespace: str) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class QueueUses:
-    _uses: dict[ServerKey, QueueUse] = field(default_factory=dict)
-    _by_queue: dict[str, set[ServerKey]] = field(default_factory=dict)
-    _oldest: dict[str, ServerKey] = field(default_factory=dict)
+    _uses: dict[ObjectKey, QueueUse] = field(default_factory=dict)
+    _by_queue: dict[str, set[ObjectKey]] = field(default_factory=dict)
+    _oldest: dict[str, ObjectKey] = field(default_factory=dict)
     """Of each queue; its model is the queue's."""
 
-    def see(self, key: ServerKey, use: QueueUse) -> set[ServerKey] | None:
+    def see(self, key: ObjectKey, use: QueueUse) -> set[ObjectKey] | None:
         """Returns the other servers of queues that now are another server's; None: nothing has changed."""
         if self._uses.get(key) == use:
             return None
@@ -78,7 +78,7 @@ class QueueUses:
             concerned |= others
         return concerned
 
-    def forget(self, key: ServerKey) -> set[ServerKey]:
+    def forget(self, key: ObjectKey) -> set[ObjectKey]:
         known = self._uses.pop(key, None)
         if known is None:
             return set()
@@ -92,13 +92,13 @@ class QueueUses:
             del self._by_queue[known.queue], self._oldest[known.queue]
         return set(others)
 
-    def users(self, queue: str) -> set[ServerKey]:
+    def users(self, queue: str) -> set[ObjectKey]:
         return self._by_queue.get(queue, set())
 
     def queues(self) -> set[str]:
         return set(self._by_queue)
 
-    def refusal(self, key: ServerKey) -> str | None:
+    def refusal(self, key: ObjectKey) -> str | None:
         """Why this server may not serve its queue: an older one serves another model there."""
         use = self._uses[key]
         oldest = self._oldest[use.queue]
@@ -127,5 +127,5 @@ class QueueUses:
             owner=owner,
         )
 
-    def _age(self, key: ServerKey) -> tuple[float, ServerKey]:
+    def _age(self, key: ObjectKey) -> tuple[float, ObjectKey]:
         return self._uses[key].created_at, key

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from whisper_operator.backends import Backends
-from whisper_operator.child_store import ChildStore, ServerKey, key_of
+from whisper_operator.child_store import ChildStore
 from whisper_operator.child_writer import ChildWriter
 from whisper_operator.children import desired_children
 from whisper_operator.children.worker_pod import queue_name
@@ -19,8 +19,8 @@ from whisper_operator.naming import nats_secret_name
 from whisper_operator.problems import Problem
 from whisper_operator.queue_grants import denial
 from whisper_operator.queue_keeper import QueueKeeper
-from whisper_operator.resources import DEPLOYMENTS, WHISPER_SERVERS
-from whisper_operator.server import InvalidSpec, Manifest, Server, parse_model, parse_server
+from whisper_operator.resources import DEPLOYMENTS, WHISPER_SERVERS, Manifest, ObjectKey, key_of
+from whisper_operator.server import InvalidSpec, Server, parse_model, parse_server
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.status import View, server_status
 from whisper_operator.status_writer import StatusWriter, now
@@ -42,13 +42,13 @@ class Reconciler:
         recorder: Recorder,
         writer: ChildWriter,
         *,
-        models: Mapping[ServerKey, Manifest],
-        again: Callable[[ServerKey], None],
+        models: Mapping[ObjectKey, Manifest],
+        again: Callable[[ObjectKey], None],
     ) -> None:
         """models: every WhisperModel as it was last seen. again: gets servers that are to be looked at."""
-        self.servers: dict[ServerKey, Manifest] = {}
+        self.servers: dict[ObjectKey, Manifest] = {}
         """Every WhisperServer as it was last seen."""
-        self.settled: set[ServerKey] = set()
+        self.settled: set[ObjectKey] = set()
         """Those whose children were as wanted, or made so, when last looked at."""
         self.keeper = QueueKeeper(cluster, settings, self.servers, recorder, again)
         self.downloads = Downloads(cluster)
@@ -59,7 +59,7 @@ class Reconciler:
         self._writer = writer
         self._models = models
 
-    async def reconcile(self, key: ServerKey) -> float | None:
+    async def reconcile(self, key: ObjectKey) -> float | None:
         """Returns after how many seconds to look again, where no event will tell.
 
         Raises Unreachable, ApiError or NotAsWanted; the same call later may do better.
@@ -92,7 +92,7 @@ class Reconciler:
         for key in self.servers:
             self._register(key)
 
-    def _register(self, key: ServerKey) -> None:
+    def _register(self, key: ObjectKey) -> None:
         body = self.servers.get(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
             return
@@ -102,7 +102,7 @@ class Reconciler:
             if not denial(self._settings.queue_grants, server):
                 self.keeper.see(key, server)
 
-    def _taken(self, key: ServerKey, server: Server) -> str | None:
+    def _taken(self, key: ObjectKey, server: Server) -> str | None:
         if not self.keeper.see(key, server):
             return None
         # Theirs may have changed with the same WhisperModel, and not been looked at yet.
@@ -110,7 +110,7 @@ class Reconciler:
             self._register(other)
         return self.keeper.uses.refusal(key)
 
-    def forget(self, key: ServerKey) -> None:
+    def forget(self, key: ObjectKey) -> None:
         self.servers.pop(key, None)
         self.settled.discard(key)
         self.downloads.forget(key)
@@ -147,10 +147,9 @@ class Reconciler:
             raise InvalidSpec(f"WhisperModel {named.name}: {error}") from error
 
     def _serves(self, body: Manifest) -> bool:
-        metadata = body["metadata"]
-        deployment = self._store.observed((metadata["namespace"], metadata["name"]), metadata["uid"]).children.get(
-            (DEPLOYMENTS.kind, metadata["name"])
-        )
+        key = key_of(body)
+        observed = self._store.observed(key, body["metadata"]["uid"])
+        deployment = observed.children.get((DEPLOYMENTS.kind, key[1]))
         return bool(((deployment or {}).get("status") or {}).get("readyReplicas"))
 
     async def _refuse(self, body: Manifest, problem: Problem, *, serves: bool = False) -> None:

@@ -1,10 +1,19 @@
-"""The kinds that the operator reads and writes, and where the API server has them."""
+"""Objects as the API server has them, and the kinds that the operator reads and writes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from whisper_operator.crd.definition import API_VERSION, WHISPER_CLIENT, WHISPER_MODEL, WHISPER_SERVER
+
+Manifest = dict[str, Any]
+ObjectKey = tuple[str, str]
+"""Namespace and name, where the kind is known."""
+
+
+def key_of(body: Manifest) -> ObjectKey:
+    return body["metadata"]["namespace"], body["metadata"]["name"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from whisper_operator.crd.definition import GROUP
 from whisper_operator.naming import metadata, short_hash
 from whisper_operator.observed import Observed, is_ready
 from whisper_operator.problems import container_problem
-from whisper_operator.resources import REVISIONS
-from whisper_operator.server import Manifest, Server
+from whisper_operator.resources import REVISIONS, Manifest
+from whisper_operator.server import Server
 
 TEMPLATE_ANNOTATION = f"{GROUP}/template"
 """Of a pod: the hash of the template that it was made from."""

@@ -9,7 +9,7 @@ import structlog
 
 from whisper_dispatcher import event_loop
 from whisper_operator import metrics
-from whisper_operator.child_store import ChildStore, ServerKey
+from whisper_operator.child_store import ChildStore
 from whisper_operator.child_writer import ChildWriter
 from whisper_operator.client_keeper import ClientKeeper
 from whisper_operator.cluster import Cluster
@@ -30,8 +30,10 @@ from whisper_operator.resources import (
     WHISPER_CLIENTS,
     WHISPER_MODELS,
     WHISPER_SERVERS,
+    Manifest,
+    ObjectKey,
+    key_of,
 )
-from whisper_operator.server import Manifest
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.work_queue import KeyedQueue
 from whisper_operator.working import Workers
@@ -50,7 +52,7 @@ class Runner:
         self._leadership = Leadership(cluster, settings.lease, settings.pod_name, timing) if settings.lease else None
         if self._leadership:
             cluster = cluster.guarded(self._leadership.holds)
-        self.queue: KeyedQueue[ServerKey] = KeyedQueue(rest_s=REST_S)
+        self.queue: KeyedQueue[ObjectKey] = KeyedQueue(rest_s=REST_S)
         recorder = Recorder(cluster)
         self.clients = ClientKeeper(cluster, settings, recorder)
         self.store = ChildStore()
@@ -128,7 +130,7 @@ class Runner:
         return self._leadership.trouble if self._leadership else None
 
     def _on_server(self, change: Change, body: Manifest) -> None:
-        key = body["metadata"]["namespace"], body["metadata"]["name"]
+        key = key_of(body)
         if change == "stored":
             self.reconciler.see(body)
             self.models.see_server(body)

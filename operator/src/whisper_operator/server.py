@@ -14,7 +14,6 @@ from whisper_operator.crd.whisper_model import WhisperModelSpec
 from whisper_operator.crd.whisper_server import WhisperServerSpec
 from whisper_operator.shared_model import SharedModel, why_waiting
 
-Manifest = dict[str, Any]
 Spec = TypeVar("Spec", bound=BaseModel)
 
 

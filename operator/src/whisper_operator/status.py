@@ -13,9 +13,10 @@ from whisper_operator.events import ROLLED_BACK
 from whisper_operator.naming import selector_labels
 from whisper_operator.observed import Observed
 from whisper_operator.problems import Problem, Wish, container_problem, scheduling_problem
+from whisper_operator.resources import Manifest
 from whisper_operator.rollouts import Refusal, noted_refusal
 from whisper_operator.scaling import Load
-from whisper_operator.server import Manifest, Server
+from whisper_operator.server import Server
 from whisper_operator.volume import ModelVolume
 
 _UNDER_WAY = frozenset({"Downloading", "DownloadPending", "WaitingForModel"})

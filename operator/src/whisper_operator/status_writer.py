@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from whisper_operator.cluster import ApiError, Cluster
 from whisper_operator.events import Recorder, happenings
 from whisper_operator.patches import merge_patch
-from whisper_operator.resources import Resource
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest, Resource
 
 
 class StatusWriter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest
 
 
 def is_outdated(body: Manifest, known: Manifest | None) -> bool:

@@ -11,7 +11,8 @@ from whisper_operator.crd.whisper_model import ModelVolumeClaim
 from whisper_operator.model_file import ModelFile, claim_size, downloaded_file
 from whisper_operator.naming import claim_name, download_job_name
 from whisper_operator.owner import Owner
-from whisper_operator.server import Manifest, Server
+from whisper_operator.resources import Manifest
+from whisper_operator.server import Server
 from whisper_operator.shared_model import SharedModel, Waiting
 
 SINGLE_NODE = ("ReadWriteOnce", "ReadWriteOncePod")

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from whisper_dispatcher.jetstream.cancellation import heed_cancellation
-from whisper_operator.child_store import ServerKey
 from whisper_operator.cluster import ApiError, Unreachable
+from whisper_operator.resources import ObjectKey
 from whisper_operator.work_queue import KeyedQueue
 
 log = structlog.get_logger()
 
-Reconcile = Callable[[ServerKey], Awaitable[float | None]]
+Reconcile = Callable[[ObjectKey], Awaitable[float | None]]
 """Returns after how many seconds to look again, where no event will tell."""
 
 
@@ -23,7 +23,7 @@ class NotAsWanted(Exception):
 
 
 class Workers:
-    def __init__(self, kind: str, queue: KeyedQueue[ServerKey], reconcile: Reconcile) -> None:
+    def __init__(self, kind: str, queue: KeyedQueue[ObjectKey], reconcile: Reconcile) -> None:
         self.worked_at = time.monotonic()
         self._kind = kind
         self._queue = queue
@@ -40,7 +40,7 @@ class Workers:
                 self._queue.done(key)
                 self.worked_at = time.monotonic()
 
-    async def _try(self, key: ServerKey) -> None:
+    async def _try(self, key: ObjectKey) -> None:
         about = {"kind": self._kind, "namespace": key[0], "name": key[1]}
         try:
             again_s = await self._reconcile(key)

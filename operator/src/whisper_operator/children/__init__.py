@@ -13,8 +13,9 @@ from whisper_operator.children.nats_secret import nats_secret
 from whisper_operator.children.network import network_policy, service
 from whisper_operator.children.worker_pod import pod_template, queue_name
 from whisper_operator.observed import Observed, is_ready
+from whisper_operator.resources import Manifest
 from whisper_operator.rollouts import Rollout, Template, decide, held_back, revision
-from whisper_operator.server import Manifest, Server
+from whisper_operator.server import Server
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.volume import ModelVolume, claim_wish
 

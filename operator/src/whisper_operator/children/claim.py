@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from whisper_operator.naming import claim_name, metadata
 from whisper_operator.owner import Owner
 from whisper_operator.quantities import parse_quantity
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest
 from whisper_operator.volume import ClaimWish, claim_spec
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from whisper_operator.naming import metadata, selector_labels
+from whisper_operator.resources import Manifest
 from whisper_operator.rollouts import Rollout, refusal_note
-from whisper_operator.server import Manifest, Server
+from whisper_operator.server import Server
 from whisper_operator.volume import ModelVolume
 
 REVISIONS_KEPT = 3

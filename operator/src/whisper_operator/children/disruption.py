@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from whisper_operator.naming import metadata, selector_labels
-from whisper_operator.server import Manifest, Server
+from whisper_operator.resources import Manifest
+from whisper_operator.server import Server
 
 
 def pod_disruption_budget(server: Server) -> Manifest:

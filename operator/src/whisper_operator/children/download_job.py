@@ -5,7 +5,7 @@ from __future__ import annotations
 from whisper_operator.children.pod import TMP_VOLUME, fetch_container, pod_basics
 from whisper_operator.naming import labels, metadata
 from whisper_operator.owner import Owner
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.volume import ModelVolume, claim_volume, job_name
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from whisper_operator.children.nats_secret import CREDENTIALS_KEY
 from whisper_operator.naming import nats_secret_name
 from whisper_operator.nats_users import inbox_prefix
-from whisper_operator.server import Manifest, Server
+from whisper_operator.resources import Manifest
+from whisper_operator.server import Server
 from whisper_operator.settings import OperatorSettings
 
 _FOLDER = "/var/run/whisperfleet/nats"

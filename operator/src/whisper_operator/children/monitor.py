@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from whisper_operator.children.worker_pod import PORT_NAME
 from whisper_operator.naming import metadata, selector_labels
-from whisper_operator.server import Manifest, Server
+from whisper_operator.resources import Manifest
+from whisper_operator.server import Server
 
 
 def pod_monitor(server: Server) -> Manifest:

@@ -7,7 +7,8 @@ import time
 
 from whisper_operator.naming import metadata, nats_secret_name
 from whisper_operator.nats_users import worker_credentials
-from whisper_operator.server import Manifest, Server
+from whisper_operator.resources import Manifest
+from whisper_operator.server import Server
 from whisper_operator.settings import OperatorSettings
 
 CREDENTIALS_KEY = "nats.creds"

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from whisper_operator.children.worker_pod import PORT, PORT_NAME
 from whisper_operator.naming import metadata, selector_labels
-from whisper_operator.server import Manifest, Server
+from whisper_operator.resources import Manifest
+from whisper_operator.server import Server
 from whisper_operator.settings import OperatorSettings
 from whisper_operator.volume import ModelVolume
 

@@ -7,7 +7,7 @@ from typing import Any
 from whisper_operator.model_file import MOUNT_PATH, ModelFile, SecretVariable
 from whisper_operator.naming import FETCH
 from whisper_operator.owner import Owner
-from whisper_operator.server import Manifest
+from whisper_operator.resources import Manifest
 from whisper_operator.settings import OperatorSettings
 
 USER_ID = 65532

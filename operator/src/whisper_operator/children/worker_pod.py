@@ -11,8 +11,9 @@ from whisper_operator.crd.serving import Accelerator, ServerOptions
 from whisper_operator.model_file import MOUNT_PATH
 from whisper_operator.naming import WORKER, labels, selector_labels
 from whisper_operator.quantities import whole_cores
+from whisper_operator.resources import Manifest
 from whisper_operator.rollouts import stamped
-from whisper_operator.server import Manifest, Server
+from whisper_operator.server import Server
 from whisper_operator.settings import ImageFor, OperatorSettings
 from whisper_operator.volume import ModelVolume, pod_volume
 
