@@ -9,6 +9,7 @@ from whisper_server_objects import settings
 
 from whisper_dispatcher.jobs.clients import list_clients
 from whisper_operator.client_keeper import ClientKeeper
+from whisper_operator.cluster import ApiError
 from whisper_operator.events import Recorder
 from whisper_operator.working import NotAsWanted
 
@@ -111,6 +112,12 @@ async def test_without_nats_the_object_says_so(cluster):
     with pytest.raises(NotAsWanted):
         await operator.reconcile()
     assert operator.ready() == ("False", "QueueUnavailable")
+
+
+async def test_a_secret_that_is_refused_is_told_with_its_namespace_and_what_to_do(cluster, jetstream):
+    cluster.refusals["Secret"] = ApiError(403, "Forbidden", "exceeded quota: secrets")
+    with pytest.raises(NotAsWanted, match=r"app-key in speech was refused: exceeded quota: secrets\. Check quotas"):
+        await Operator(cluster, jetstream).reconcile()
 
 
 async def test_a_deleted_client_is_revoked_and_others_stay(cluster, jetstream):

@@ -149,6 +149,27 @@ async def test_a_refused_child_is_told_while_the_others_are_made(operator, clust
     assert operator.conditions()["Degraded"][0] == "False"
 
 
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        (ApiError(403, "Forbidden", "exceeded quota"), "may not be written: exceeded quota. Check quotas"),
+        (
+            ApiError(422, "Invalid", "spec.replicas: too many"),
+            "was refused: spec.replicas: too many. Correct the field",
+        ),
+    ],
+)
+async def test_a_refused_child_is_told_with_its_namespace_and_what_to_do(operator, cluster, refusal, told):
+    cluster.refusals["Deployment"] = refusal
+    with pytest.raises(NotAsWanted):
+        await operator.reconcile()
+    assert f"The Deployment demo in speech {told}" in operator.condition("Degraded")["message"]
+    operator.look()
+    with pytest.raises(NotAsWanted):
+        await operator.reconcile()
+    assert cluster.writes == [("apply", "Deployment", "demo")]
+
+
 async def test_a_namespace_that_goes_is_no_fault(operator, cluster):
     for kind in CHILDREN:
         cluster.refusals[kind] = ApiError(403, "Forbidden", "namespace speech is being terminated")

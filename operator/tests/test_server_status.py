@@ -43,6 +43,14 @@ def container(name="worker", *, waiting=None, terminated=None, running=False, re
     }
 
 
+def waiting(reason, message):
+    return container(waiting={"reason": reason, "message": message})
+
+
+def ended(message, name="worker"):
+    return container(name, last={"exitCode": 1, "message": message})
+
+
 def unscheduled(message):
     return pod(conditions=[{"type": "PodScheduled", "status": "False", "message": message}])
 
@@ -167,15 +175,19 @@ def test_a_pod_without_a_node_says_what_is_missing(message, wish, reason, words)
 @pytest.mark.parametrize(
     ("broken", "reason", "words"),
     [
-        (container(waiting={"reason": "ErrImagePull"}), "ImagePullBackOff", "worker:cpu"),
-        (container(waiting={"reason": "CreateContainerConfigError", "message": "no secret"}), "PodMisconfigured", "no"),
+        (waiting("ErrImagePull", 'pull "x"'), "ImagePullBackOff", 'worker:cpu: pull "x". Check its name'),
+        (waiting("CreateContainerConfigError", "no secret"), "PodMisconfigured", "no secret. Make the Secret"),
+        (waiting("RunContainerError", "no runtime"), "PodMisconfigured", "no runtime. Check the image"),
         (container(terminated={"exitCode": 137, "reason": "OOMKilled"}), "OOMKilled", "limits.memory"),
-        (container(last={"exitCode": 1, "message": '{"error": "no model"}'}), "CrashLoop", "no model"),
-        (container(last={"exitCode": 1, "message": '{"reason": "golden_clip"}'}), "GoldenClipFailed", "exit code 1"),
-        (container("fetch", terminated={"exitCode": 1, "message": "{}"}), "DownloadFailed", "exit code 1"),
+        (ended('{"error": "no model"}'), "CrashLoop", "no model. `kubectl logs demo-1 --previous`"),
+        (ended('{"reason": "server_failed", "error": "exit 3."}'), "ServerFailed", "exit 3. Check the model file"),
+        (ended('{"reason": "golden_clip"}'), "GoldenClipFailed", "exit code 1."),
+        (ended("{}", "fetch"), "DownloadFailed", "exit code 1. Look at `kubectl logs demo-1 -c fetch`"),
+        (ended("MemoryError", "fetch"), "DownloadFailed", "MemoryError. Look at `kubectl logs demo-1 -c fetch`"),
+        (ended('{"reason": "NotFound", "message": "No a.bin."}', "fetch"), "DownloadNotFound", "No a.bin."),
     ],
 )
-def test_a_container_that_cannot_work_says_why(broken, reason, words):
+def test_a_container_that_cannot_work_says_why_and_what_to_do(broken, reason, words):
     problem = container_problem([pod(containers=[broken])])
     assert problem.reason == reason and words in problem.message
 

@@ -14,7 +14,7 @@ from whisper_operator.differs import first_difference
 from whisper_operator.naming import HASH_ANNOTATION, controller
 from whisper_operator.observed import Observed, child_key
 from whisper_operator.owner import Owner
-from whisper_operator.problems import Problem
+from whisper_operator.problems import Problem, sentence
 from whisper_operator.resources import BY_KIND, REMADE, SECRETS, Manifest
 
 log = structlog.get_logger()
@@ -130,9 +130,15 @@ def _problem(change: Change, owner: Owner, error: ApiError) -> Problem | None:
         )
     if error.status == 403:
         return Problem(
-            "Forbidden", f"The {kind} {name} may not be written: {error.message} Check quotas and the operator's role."
+            "Forbidden",
+            f"The {kind} {name} in {owner.namespace} may not be written: {sentence(error.message)} "
+            f"Check quotas and the operator's role.",
         )
-    return Problem("ChildRefused", f"The {kind} {name} was refused: {error.message}")
+    return Problem(
+        "ChildRefused",
+        f"The {kind} {name} in {owner.namespace} was refused: {sentence(error.message)} "
+        f"Correct the field of the spec that it names; it is tried again.",
+    )
 
 
 def _is_controlled(live: Manifest, owner: Owner) -> bool:

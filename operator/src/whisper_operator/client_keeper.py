@@ -28,7 +28,7 @@ from whisper_operator.crd.definition import WHISPER_CLIENT
 from whisper_operator.events import Recorder
 from whisper_operator.informer import Change
 from whisper_operator.naming import controller
-from whisper_operator.problems import Problem
+from whisper_operator.problems import Problem, sentence
 from whisper_operator.resources import SECRETS, WHISPER_CLIENTS, Manifest, ObjectKey, key_of
 from whisper_operator.server import InvalidSpec
 from whisper_operator.settings import OperatorSettings
@@ -167,9 +167,11 @@ class ClientKeeper:
         except ApiError as error:
             there = await self._cluster.get(SECRETS, client.namespace, secret_name(client))
             if error.status != 409 or there is None:
-                raise ClientRefused(
-                    Problem("SecretRefused", f"The Secret {secret_name(client)} was refused: {error.message}")
-                ) from error
+                message = (
+                    f"The Secret {secret_name(client)} in {client.namespace} was refused: {sentence(error.message)} "
+                    f"Check quotas and the operator's role; it is tried again."
+                )
+                raise ClientRefused(Problem("SecretRefused", message)) from error
             return there
         self._secrets[client.namespace, secret_name(client)] = made
         return made

@@ -13,7 +13,13 @@ from whisper_operator.resources import Manifest
 
 _OVER = frozenset({"Succeeded", "Failed"})
 _IMAGE = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
-_CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_RUNTIME = "Check the image, the runtime class and the node; it is tried again."
+_CONFIGURATION = {
+    "CreateContainerConfigError": "Make the Secret, ConfigMap or key that it names; the pod starts by itself.",
+    "CreateContainerError": _RUNTIME,
+    "RunContainerError": _RUNTIME,
+}
+"""By why there is no container: what to do."""
 _VOLUME = re.compile(r"persistentvolumeclaim|storageclass|volume node affinity|persistentvolume", re.IGNORECASE)
 
 DOWNLOAD_REASONS = {
@@ -51,6 +57,12 @@ class Wish:
     storage_class: str | None = None
 
 
+def sentence(said: str) -> str:
+    """What others said, closed, so that another sentence can follow."""
+    said = said.rstrip()
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
 def scheduling_problem(pods: Iterable[Manifest], wish: Wish) -> Problem | None:
     for pod in pods:
         for condition in _status(pod).get("conditions") or ():
@@ -61,7 +73,7 @@ def scheduling_problem(pods: Iterable[Manifest], wish: Wish) -> Problem | None:
 
 def _unschedulable(pod: str, condition: Manifest, wish: Wish) -> Problem:
     device = wish.device
-    why = condition.get("message") or condition.get("reason") or "the scheduler does not say why"
+    why = sentence(condition.get("message") or condition.get("reason") or "the scheduler does not say why")
     if device and f"Insufficient {device}" in why:
         return Problem(
             "InsufficientGPU",
@@ -94,14 +106,15 @@ def container_problem(pods: Iterable[Manifest]) -> Problem | None:
 def _container_problem(pod: str, container: Manifest) -> Problem | None:
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
-    reason, message = waiting.get("reason", ""), waiting.get("message") or ""
+    reason = waiting.get("reason", "")
+    why = sentence(waiting.get("message") or reason)
     if reason in _IMAGE:
         return Problem(
             "ImagePullBackOff",
-            f"Pod {pod} cannot get image {container.get('image')}: {message or reason} Check its name and the pull secrets.",
+            f"Pod {pod} cannot get image {container.get('image')}: {why} Check its name and the pull secrets.",
         )
     if reason in _CONFIGURATION:
-        return Problem("PodMisconfigured", f"Pod {pod} cannot start: {message or reason}")
+        return Problem("PodMisconfigured", f"Pod {pod} cannot start: {why} {_CONFIGURATION[reason]}")
     ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
     if ended is None or (ended.get("exitCode") == 0 and (container["name"] == FETCH or not container["restartCount"])):
         return None
@@ -118,11 +131,29 @@ def _ended(pod: str, container: Manifest, ended: Manifest) -> Problem:
         )
     said = last_record(ended.get("message") or "")
     if container["name"] == FETCH:
-        reason = DOWNLOAD_REASONS.get(str(said.get("reason")), "DownloadFailed")
-        return Problem(reason, str(said.get("message") or f"The download in pod {pod} ended: {_exit(ended)}."))
-    why = str(said.get("error") or said.get("message") or _exit(ended))
+        return _download_ended(pod, said, ended)
+    why = sentence(str(said.get("error") or said.get("message") or _exit(ended)))
     reason = WORKER_REASONS.get(str(said.get("reason")), "CrashLoop")
-    return Problem(reason, f"The worker in pod {pod} ended: {why}")
+    return Problem(reason, f"The worker in pod {pod} ended: {why}{_after_worker(reason, pod)}")
+
+
+def _download_ended(pod: str, said: dict[str, Any], ended: Manifest) -> Problem:
+    reason = DOWNLOAD_REASONS.get(str(said.get("reason")))
+    if reason and said.get("message"):
+        return Problem(reason, str(said["message"]))
+    why = sentence(str(said.get("message") or _exit(ended)))
+    look = f"Look at `kubectl logs {pod} -c {FETCH}`; it is tried again."
+    return Problem(reason or "DownloadFailed", f"The download in pod {pod} ended: {why} {look}")
+
+
+def _after_worker(reason: str, pod: str) -> str:
+    """What to do. The other reasons come with it already; and after a rollback the pod is gone, with its log."""
+    match reason:
+        case "ServerFailed":
+            return " Check the model file, spec.server and the memory."
+        case "CrashLoop":
+            return f" `kubectl logs {pod} --previous` has the rest."
+    return ""
 
 
 def _exit(ended: Manifest) -> str:

@@ -12,7 +12,7 @@ from whisper_operator.download_status import Progress, bytes_told, download_clai
 from whisper_operator.events import ROLLED_BACK
 from whisper_operator.naming import selector_labels
 from whisper_operator.observed import Observed
-from whisper_operator.problems import Problem, Wish, container_problem, scheduling_problem
+from whisper_operator.problems import Problem, Wish, container_problem, scheduling_problem, sentence
 from whisper_operator.resources import Manifest
 from whisper_operator.rollouts import Refusal, noted_refusal
 from whisper_operator.scaling import Load
@@ -175,8 +175,8 @@ def _rolled_back(view: View, refusal: Refusal) -> str:
     worker = deployment["spec"]["template"]["spec"]["containers"][0]
     model = next((each["value"] for each in worker["env"] if each["name"] == "WHISPERFLEET_MODEL_PATH"), "its model")
     return (
-        f"{refusal.message.rstrip('.')}. The pods are made from the last good template again (image {worker['image']}, model "
-        f"{model}). Another change of the spec is tried anew."
+        f"{sentence(refusal.message)} The pods are made from the last good template again (image {worker['image']}, "
+        f"model {model}). Another change of the spec is tried anew."
     )
 
 
