@@ -31,8 +31,8 @@ async def test_the_children_of_a_server_that_is_gone_are_not_made_again(cluster,
 
 
 async def test_a_client_that_is_gone_is_revoked_and_gets_no_secret_again(cluster, queue_url, jetstream):
-    async with replicas(cluster, queue_url, "a") as (operator,):
-        key = await registered(cluster, operator, jetstream)
+    async with replicas(cluster, queue_url, "a"):
+        key = await registered(cluster, jetstream)
         cluster.delete_unseen(*CLIENT)
         collect(cluster, "app")
         await revoked(key, jetstream)
@@ -40,20 +40,24 @@ async def test_a_client_that_is_gone_is_revoked_and_gets_no_secret_again(cluster
 
 
 async def test_a_client_that_was_made_anew_has_another_key(cluster, queue_url, jetstream):
-    async with replicas(cluster, queue_url, "a") as (operator,):
-        key = await registered(cluster, operator, jetstream)
+    async with replicas(cluster, queue_url, "a"):
+        key = await registered(cluster, jetstream)
         cluster.delete_unseen(*CLIENT)
         cluster.hold(client_body(uid="c-2"))
         collect(cluster, "app")
         await revoked(key, jetstream)
-        await registered(cluster, operator, jetstream)
+        await registered(cluster, jetstream)
 
 
-async def registered(cluster, operator, jetstream):
+async def registered(cluster, jetstream):
     """The hash of its key."""
-    await until(lambda: is_served(cluster) and operator.runner.clients.queue.is_idle)
+    await until(lambda: "Registered" in [each["reason"] for each in conditions_of(cluster.objects[CLIENT])])
     (key,) = await list_clients(jetstream)
     return key
+
+
+def conditions_of(live):
+    return live.get("status", {}).get("conditions", [])
 
 
 async def revoked(key, jetstream):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+from typing import Any
 
 import pytest
 
 from whisper_contracts import names
 from whisper_operator import nats_jwt, nats_keys
 from whisper_operator.cluster import ApiError
-from whisper_operator.nats_users import LIFETIME_S, RENEWED_EVERY_S, Signing, renewal_in_s, worker_credentials
+from whisper_operator.nats_users import LIFETIME_S, RENEWED_EVERY_S, Signing, worker_credentials
 from whisper_operator.resources import SECRETS
 
 UID, OTHER_UID = "0c9e8f6e-1111-4222-8333-444455556666", "a0a0a0a0-1111-4222-8333-444455556666"
@@ -23,26 +24,27 @@ def at(now_s: float, uid: str = UID) -> str:
     return worker_credentials(SIGNING, uid=uid, name="demo", queue="demo.en", now_s=now_s)
 
 
-def _payload(credentials: str) -> bytes:
+def claims(credentials: str) -> dict[str, Any]:
     body = credentials.splitlines()[1].split(".")[1]
-    return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
 
 
 def test_credentials_are_the_same_bytes_until_they_are_renewed():
-    until = NOW_S + renewal_in_s(UID, NOW_S)
-    assert at(NOW_S) == at(until - 1)
-    assert at(NOW_S) != at(until)
+    renewed_at = claims(at(NOW_S))["iat"] + RENEWED_EVERY_S
+    assert at(NOW_S) == at(renewed_at - 1)
+    assert at(NOW_S) != at(renewed_at)
 
 
 def test_credentials_outlast_their_renewal_by_as_long_as_it_takes():
-    claims = json.loads(_payload(at(NOW_S)))
-    assert claims["exp"] - NOW_S > LIFETIME_S - RENEWED_EVERY_S
-    assert claims["iat"] <= NOW_S
+    told = claims(at(NOW_S))
+    assert told["exp"] - NOW_S > LIFETIME_S - RENEWED_EVERY_S
+    assert told["iat"] <= NOW_S
 
 
 def test_servers_are_renewed_at_times_of_their_own():
-    assert renewal_in_s(UID, NOW_S) != renewal_in_s(OTHER_UID, NOW_S)
-    assert 0 < renewal_in_s(UID, NOW_S) <= RENEWED_EVERY_S
+    own, other = (claims(at(NOW_S, uid))["iat"] for uid in (UID, OTHER_UID))
+    assert own != other
+    assert NOW_S - RENEWED_EVERY_S < own <= NOW_S
 
 
 def test_a_signing_key_shows_in_no_log():
@@ -101,7 +103,7 @@ def test_a_user_that_may_do_too_little_for_this_version_is_signed_again_and_no_o
     held = held_by_an_older_version("gateway", {"publish": {"allow": ["x"]}, "subscribe": {"allow": ["y"]}})
     renewed = nats_keys.renewed_credentials(held, 2)
     assert renewed.keys() == {"gateway.creds"}
-    old, new = json.loads(_payload(held["gateway.creds"])), json.loads(_payload(renewed["gateway.creds"]))
+    old, new = claims(held["gateway.creds"]), claims(renewed["gateway.creds"])
     assert (new["sub"], new["iss"]) == (old["sub"], old["iss"])
     assert names.WORKER_SUBJECTS in new["nats"]["sub"]["allow"]
     assert nats_jwt.parts_of(renewed["gateway.creds"])[1] == nats_jwt.parts_of(held["gateway.creds"])[1]

@@ -29,7 +29,7 @@ async def test_what_changes_while_it_is_worked_on_comes_again_once(queue):
     queue.done("a")
     assert await taken(queue) == "a"
     queue.done("a")
-    assert queue.is_idle
+    assert len(queue) == 0
 
 
 async def test_a_key_rests_after_it_was_worked_on_and_others_do_not_wait_for_it(queue):

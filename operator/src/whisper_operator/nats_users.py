@@ -59,11 +59,6 @@ def _credentials(signing: Signing, uid: str, name: str, queue: str, issued_at: i
     return nats_jwt.credentials(jwt, nats_jwt.seed(user))
 
 
-def renewal_in_s(uid: str, now_s: float) -> float:
-    """Until the credentials are other ones."""
-    return _renewed_at(uid, now_s) + RENEWED_EVERY_S - now_s
-
-
 def _renewed_at(uid: str, now_s: float) -> int:
     """Each server at a time of its own, or all of them would be renewed in one moment."""
     offset = int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8], "big") % RENEWED_EVERY_S

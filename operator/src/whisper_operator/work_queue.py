@@ -38,10 +38,6 @@ class KeyedQueue(Generic[Key]):
     def __len__(self) -> int:
         return len(self._dirty)
 
-    @property
-    def is_idle(self) -> bool:
-        return not (self._dirty or self._busy)
-
     def add(self, key: Key) -> None:
         if key in self._dirty:
             return

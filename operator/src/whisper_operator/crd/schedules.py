@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field
 
-from whisper_operator.crd.fields import MAX_REPLICAS, Shape, rule, shape_config
+from whisper_operator.crd.fields import DNS_LABEL, MAX_REPLICAS, Shape, rule, shape_config
 
 MAX_SCHEDULES = 16
 
@@ -47,9 +47,7 @@ TimeZone = Annotated[
 class Schedule(Shape):
     model_config = shape_config(rule("self.start != self.end", "start and end must not be the same"))
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] = Field(
-        description="What events call it."
-    )
+    name: Annotated[str, Field(pattern=DNS_LABEL, max_length=63)] = Field(description="What events call it.")
     start: Cron = Field(
         description="When it begins, as a cron expression of five fields: minute, hour, day of the month, month, "
         "weekday. 0 8 * * 1-5 is eight o'clock from Monday to Friday."
