@@ -12,23 +12,20 @@ from bot_harness import TOKEN
 from fake_telegram import FakeTelegram, Fault
 
 from whisper_bot.answers import FileAnswer, TextAnswer
-from whisper_bot.methods import Place
-from whisper_bot.telegram import (
-    LONGEST_BACKOFF_S,
+from whisper_bot.errors import (
     AnotherPoller,
     ChatGone,
     ChatMoved,
-    Clock,
     FileTooBig,
     FileUnavailable,
     MessageGone,
     OutcomeUnknown,
     Refused,
-    Telegram,
     TelegramAway,
     TokenRefused,
-    backoff_s,
 )
+from whisper_bot.methods import Place
+from whisper_bot.telegram import LONGEST_BACKOFF_S, Clock, Telegram, backoff_s
 
 SCALE = 0.01
 

@@ -29,6 +29,7 @@ from whisper_bot.decide import (
     decide,
 )
 from whisper_bot.erasing import Erasing
+from whisper_bot.errors import ChatGone, ChatMoved, TelegramAway
 from whisper_bot.gateway_client import GatewayAway, GatewayClient, JobUnknown, KeyRefused
 from whisper_bot.note_run import NoteRuns
 from whisper_bot.quota import Quota
@@ -37,7 +38,7 @@ from whisper_bot.replies import Replies
 from whisper_bot.sentences import sentence
 from whisper_bot.settings import BotSettings
 from whisper_bot.store import CONSUMER, UPDATES_ACK_WAIT_S, UPDATES_STREAM, Kept, Store
-from whisper_bot.telegram import ChatGone, ChatMoved, Telegram, TelegramAway
+from whisper_bot.telegram import Telegram
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable, WrongLastSequence
 from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
 from whisper_dispatcher.jetstream.streams import JetStream
@@ -183,8 +184,6 @@ class Bot:
                 if not self._users[user]:
                     del self._users[user]
 
-    # Recordings
-
     async def _take(self, update: Update, intent: Transcribe) -> str | None:
         note = intent.note
         kept = await self._store.note(note.key) or Kept(note)
@@ -236,8 +235,6 @@ class Bot:
             return
         await self._telegram.answer_tap(tap.id, sentence("tap_file", reader))
         await self._replies.send_file(update, kept.record, text, intent.extension)
-
-    # Commands
 
     async def _change(self, update: Update, intent: Change, sequence: int) -> None:
         if not await self._may(update, intent.needs_admin):

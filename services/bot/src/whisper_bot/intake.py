@@ -12,10 +12,11 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from whisper_bot import metrics
+from whisper_bot.errors import AnotherPoller, Refused, TelegramAway
 from whisper_bot.records import Update
 from whisper_bot.settings import BotSettings
 from whisper_bot.store import Store
-from whisper_bot.telegram import AnotherPoller, Refused, Telegram, TelegramAway, backoff_s
+from whisper_bot.telegram import Telegram, backoff_s
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 
 log = structlog.get_logger()

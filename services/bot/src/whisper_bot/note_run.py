@@ -17,6 +17,7 @@ import structlog
 from whisper_bot import metrics
 from whisper_bot.answers import Button, FileAnswer, TextAnswer, answers, progress_text
 from whisper_bot.draining import completed
+from whisper_bot.errors import ChatGone, ChatMoved, MessageGone, OutcomeUnknown, Refused, TelegramAway
 from whisper_bot.gateway_client import GatewayAway, GatewayClient, JobUnknown, KeyRefused
 from whisper_bot.methods import Place
 from whisper_bot.notices import Notices
@@ -25,16 +26,7 @@ from whisper_bot.records import Note
 from whisper_bot.sentences import failure_sentence, sentence
 from whisper_bot.settings import BotSettings
 from whisper_bot.store import Kept, Store
-from whisper_bot.telegram import (
-    ChatGone,
-    ChatMoved,
-    MessageGone,
-    OutcomeUnknown,
-    Refused,
-    Telegram,
-    TelegramAway,
-    backoff_s,
-)
+from whisper_bot.telegram import Telegram, backoff_s
 from whisper_bot.transfer import NotSubmitted, Transfers
 from whisper_contracts.failures import RETRYABLE
 from whisper_dispatcher.jetstream.errors import WrongLastSequence
@@ -160,8 +152,6 @@ class NoteRuns:
             await self._answer(kept, job)
         await self._done(kept, "answered" if job.state == "completed" else "failed")
 
-    # The status message
-
     async def _acknowledged(self, kept: Kept[Note]) -> Kept[Note]:
         note = kept.record
         if note.status_id is not None:
@@ -198,8 +188,6 @@ class NoteRuns:
             return
         if not await self._telegram.try_edit(note.shown_in, note.status_id, TextAnswer(text)):
             self._late.add(note.key)
-
-    # The job
 
     async def _submitted(self, kept: Kept[Note]) -> Kept[Note]:
         note = kept.record
@@ -251,8 +239,6 @@ class NoteRuns:
         finally:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
-
-    # The answer
 
     async def _answer(self, kept: Kept[Note], job: Job) -> Kept[Note]:
         note = kept.record

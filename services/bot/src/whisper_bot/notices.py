@@ -7,9 +7,10 @@ import time
 import structlog
 
 from whisper_bot.answers import TextAnswer
+from whisper_bot.errors import ChatGone, ChatMoved, OutcomeUnknown, Refused
 from whisper_bot.methods import Place
 from whisper_bot.sentences import LANGUAGES, sentence
-from whisper_bot.telegram import ChatGone, ChatMoved, OutcomeUnknown, Refused, Telegram
+from whisper_bot.telegram import Telegram
 
 log = structlog.get_logger()
 

@@ -14,12 +14,13 @@ import structlog
 
 from whisper_bot import redaction
 from whisper_bot.bot import Bot
+from whisper_bot.errors import Refused, TelegramAway, TokenRefused
 from whisper_bot.gateway_client import GatewayClient
 from whisper_bot.intake import Polling, Webhook
 from whisper_bot.sentences import LANGUAGES, menu
 from whisper_bot.settings import BotSettings
 from whisper_bot.store import Store, ensure_streams
-from whisper_bot.telegram import Refused, Telegram, TelegramAway, TokenRefused, backoff_s, real_clock
+from whisper_bot.telegram import Telegram, backoff_s, real_clock
 from whisper_dispatcher import event_loop, probes
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.streams import JetStream

@@ -12,11 +12,12 @@ from whisper_bot import metrics
 from whisper_bot.answers import FileAnswer, TextAnswer, file_answer
 from whisper_bot.decide import Say, reader_of
 from whisper_bot.draining import completed
+from whisper_bot.errors import ChatGone, ChatMoved, OutcomeUnknown, Refused
 from whisper_bot.methods import Place
 from whisper_bot.records import Note, Update
 from whisper_bot.sentences import language_for, sentence
 from whisper_bot.store import Kept, Store
-from whisper_bot.telegram import ChatGone, ChatMoved, OutcomeUnknown, Refused, Telegram, backoff_s
+from whisper_bot.telegram import Telegram, backoff_s
 
 log = structlog.get_logger()
 

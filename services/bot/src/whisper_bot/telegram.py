@@ -44,6 +44,18 @@ from aiogram.types import (
 
 from whisper_bot import metrics
 from whisper_bot.answers import FileAnswer, TextAnswer
+from whisper_bot.errors import (
+    AnotherPoller,
+    ChatGone,
+    ChatMoved,
+    FileTooBig,
+    FileUnavailable,
+    MessageGone,
+    OutcomeUnknown,
+    Refused,
+    TelegramAway,
+    TokenRefused,
+)
 from whisper_bot.methods import Place, edit_of, new_message
 from whisper_bot.pacing import Pacing
 from whisper_bot.records import ALLOWED_UPDATES
@@ -61,49 +73,6 @@ LONGEST_BACKOFF_S = 30.0
 DOUBLINGS = 10
 """More than lead to the longest wait; some thousand would be no float any more."""
 ADMIN_STATUSES = ("creator", "administrator")
-
-
-class ChatGone(Exception):
-    """Blocked, kicked, deleted: nothing can be written there any more."""
-
-
-class MessageGone(Exception):
-    """The message that was to be edited is not there any more, or has become another kind."""
-
-
-@dataclass
-class ChatMoved(Exception):
-    """The group has become a supergroup with another id."""
-
-    chat: int
-
-
-class OutcomeUnknown(Exception):
-    """A new message may be in the chat or not."""
-
-
-class FileTooBig(Exception):
-    """Larger than this Bot API server hands out."""
-
-
-class FileUnavailable(Exception):
-    """Telegram does not hand it out, for good."""
-
-
-class Refused(Exception):
-    """Telegram will never take this call; its words are the message."""
-
-
-class AnotherPoller(Exception):
-    """Somebody else polls with the same token, or a webhook is set."""
-
-
-class TelegramAway(Exception):
-    """No answer, or an error of Telegram's own. Later it may work."""
-
-
-class TokenRefused(TelegramAway):
-    """Wrong or revoked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +123,6 @@ class Telegram:
     async def close(self) -> None:
         await self._bot.session.close()
 
-    # Updates
-
     async def updates(self, offset: int) -> list[dict[str, Any]]:
         """Waits for news. With the offset, everything before it is confirmed: Telegram forgets it."""
         method = GetUpdates(offset=offset, timeout=POLL_S, allowed_updates=ALLOWED_UPDATES)
@@ -176,8 +143,6 @@ class Telegram:
     async def show_commands(self, commands: dict[str, str], language: str | None) -> None:
         listed = [BotCommand(command=name, description=text) for name, text in commands.items()]
         await self._about_no_chat(SetMyCommands(commands=listed, language_code=language))
-
-    # Messages
 
     async def send(self, place: Place, answer: TextAnswer | FileAnswer) -> int:
         """The new message's id. Raises OutcomeUnknown, ChatGone, ChatMoved, Refused."""
@@ -229,8 +194,6 @@ class Telegram:
             return False
         return member["status"] in ADMIN_STATUSES
 
-    # Files
-
     async def download(self, file_id: str, to: Path) -> Path:
         """Where the file lies: `to`, or its place in the local server's folder.
 
@@ -251,8 +214,6 @@ class Telegram:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise TelegramAway(f"download: {type(error).__name__}") from None
         return to
-
-    # One call
 
     async def _about_no_chat(self, method: TelegramMethod[Any], timeout_s: float | None = None) -> Any:
         """Again when Telegram asks for a pause. Raises TelegramAway and Refused."""

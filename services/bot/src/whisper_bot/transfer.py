@@ -9,11 +9,12 @@ from pathlib import Path
 import structlog
 
 from whisper_bot.answers import refusal_text
+from whisper_bot.errors import FileTooBig, FileUnavailable
 from whisper_bot.gateway_client import GatewayClient, UploadRefused
 from whisper_bot.records import Note
 from whisper_bot.sentences import sentence
 from whisper_bot.settings import MIB, BotSettings
-from whisper_bot.telegram import FileTooBig, FileUnavailable, Telegram
+from whisper_bot.telegram import Telegram
 from whisper_bot.tracks import is_silent_video
 
 log = structlog.get_logger()
