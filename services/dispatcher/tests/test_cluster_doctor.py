@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from whisper_dispatcher.local.cluster_doctor import cluster_findings
-from whisper_dispatcher.local.cluster_findings import judge_definitions, judge_objects, judge_workloads
+from whisper_dispatcher.local.cluster_examination import cluster_findings
+from whisper_dispatcher.local.cluster_judgements import judge_definitions, judge_objects, judge_workloads
 
 DEFINITIONS = tuple(f"whisper{each}.whisperfleet.dev" for each in ("servers", "models", "clients"))
 

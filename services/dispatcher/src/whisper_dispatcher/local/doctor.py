@@ -20,7 +20,7 @@ from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.local import running
 from whisper_dispatcher.local.admin import admin_settings
 from whisper_dispatcher.local.build_whisper import cached_binary
-from whisper_dispatcher.local.cluster_doctor import cluster_findings
+from whisper_dispatcher.local.cluster_examination import cluster_findings
 from whisper_dispatcher.local.errors import ToolMissing
 from whisper_dispatcher.local.findings import (
     Finding,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from whisper_dispatcher.local.cluster_findings import GROUP, judge_definitions, judge_objects, judge_workloads
+from whisper_dispatcher.local.cluster_judgements import GROUP, judge_definitions, judge_objects, judge_workloads
 from whisper_dispatcher.local.findings import Finding, well, wrong
 
 KUBECTL_TIMEOUT_S = 30.0
