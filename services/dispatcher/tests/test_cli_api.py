@@ -11,7 +11,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from whisper_dispatcher.cli import app
 from whisper_dispatcher.cli.api import connect
 from whisper_dispatcher.local import running
 from whisper_dispatcher.local.running import Running
@@ -29,11 +32,11 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Gateway(HTTPServer):
-    """Answers what it is told to, in turn, and keeps what it was sent."""
+    """Answers what it is told to, in turn, and keeps what it was sent. Status 0: it breaks off without an answer."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: list[tuple[int, dict[str, object]]] = []
+        self.answers: list[tuple[int, object]] = []
         self.retry_after = "0"
         self.keys: list[str | None] = []
 
@@ -46,14 +49,20 @@ class Handler(BaseHTTPRequestHandler):
     server: Gateway
 
     def do_GET(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
         self.server.keys.append(self.headers["X-API-Key"])
         status, body = self.server.answers.pop(0)
+        if not status:
+            return
         payload = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(payload)))
         self.send_header("Retry-After", self.server.retry_after)
         self.end_headers()
         self.wfile.write(payload)
+
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, *_: object) -> None: ...
 
@@ -149,3 +158,70 @@ def test_the_note_of_another_up_is_left_alone() -> None:
     assert running.find() is not None
     running.forget(os.getpid())
     assert running.find() is None
+
+
+def accepted(job: str) -> tuple[int, object]:
+    return 202, {"job": {"id": job, "state": "queued"}}
+
+
+def seen(job: str, state: str) -> tuple[int, object]:
+    return 200, {"id": job, "state": state}
+
+
+def refused(status: int, code: str) -> tuple[int, object]:
+    return status, {"error": {"message": "A sentence.", "code": code}}
+
+
+GONE: tuple[int, object] = (0, None)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+
+def transcribe(gateway: Gateway, folder: Path, *files: str) -> Result:
+    for file in files:
+        (folder / file).write_bytes(b"RIFF")
+    paths = [str(folder / file) for file in files]
+    return CliRunner().invoke(app, ["transcribe", *paths, "--url", gateway.url, "--key", "k"])
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_job_that_cannot_be_asked_for_takes_no_other_files_text_along(gateway: Gateway, tmp_path: Path) -> None:
+    erased = refused(404, "job_not_found")
+    gateway.answers = [accepted("j1"), accepted("j2"), erased, seen("j2", "completed"), (200, "second text")]
+    result = transcribe(gateway, tmp_path, "one.wav", "two.wav")
+    assert "second text" in result.stdout
+    assert "one.wav: A sentence. `whisperfleet jobs show j1` tells its state." in result.stderr
+    assert result.exit_code == 1
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_gateway_that_goes_while_texts_are_awaited_is_asked_again(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.answers = [accepted("j1"), GONE, seen("j1", "completed"), (200, "the text")]
+    result = transcribe(gateway, tmp_path, "one.wav")
+    assert (result.exit_code, "the text" in result.stdout, "Trying again" in result.stderr) == (0, True, True)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_text_that_another_gateway_has_not_heard_of_is_asked_for_again(gateway: Gateway, tmp_path: Path) -> None:
+    completed = seen("j1", "completed")
+    gateway.answers = [accepted("j1"), completed, refused(409, "job_not_done"), completed, (200, "the text")]
+    result = transcribe(gateway, tmp_path, "one.wav")
+    assert (result.exit_code, "the text" in result.stdout) == (0, True)
+
+
+def test_who_waits_no_longer_is_given_the_texts_that_are_there_and_where_the_others_are(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    done, running_ = seen("j1", "completed"), seen("j2", "running")
+    gateway.answers = [accepted("j1"), accepted("j2"), done, (200, "first text"), running_]
+    result = transcribe(gateway, tmp_path, "one.wav", "two.wav")
+    assert "first text" in result.stdout
+    assert "two.wav: Job j2 goes on. `whisperfleet jobs result j2` prints its text" in result.stderr
+    assert result.exit_code == 130

@@ -20,16 +20,23 @@ Key = Annotated[str | None, typer.Option("--key", help="The API key; better in W
 
 
 @contextmanager
-def opened(url: str | None, key: str | None, tell: Callable[[str], None] = say) -> Iterator[Client]:
-    """The gateway's client; what the gateway refuses ends the command with its sentence."""
+def opened(
+    url: str | None, key: str | None, tell: Callable[[str], None] = say, has_begun: Callable[[], bool] = lambda: False
+) -> Iterator[Client]:
+    """The gateway's client; what the gateway refuses ends the command with its sentence. has_begun: as of `connect`."""
     from whisperfleet.client import WhisperfleetError
 
-    with told(WhisperfleetError), connect(url, key, tell) as client:
+    with told(WhisperfleetError), connect(url, key, tell, has_begun) as client:
         yield client
 
 
-def connect(url: str | None, key: str | None, tell: Callable[[str], None]) -> Client:
-    """What was given, else the environment, else the `whisperfleet up` that runs here. Raises WhisperfleetError."""
+def connect(
+    url: str | None, key: str | None, tell: Callable[[str], None], has_begun: Callable[[], bool] = lambda: False
+) -> Client:
+    """What was given, else the environment, else the `whisperfleet up` that runs here. Raises WhisperfleetError.
+
+    has_begun: whether the gateway has taken something, and is waited for if it is away.
+    """
     from whisper_dispatcher.local import running
     from whisper_dispatcher.settings import PREFIX
     from whisperfleet.client import Client, WhisperfleetError
@@ -45,13 +52,13 @@ def connect(url: str | None, key: str | None, tell: Callable[[str], None]) -> Cl
     key = key or os.environ.get(PREFIX + "API_KEY") or own_key
     if not key:
         raise WhisperfleetError(f"No API key for {url} is known. Set WHISPERFLEET_API_KEY or --key.")
-    return Client(url, key, on_pause=lambda pause: _tell_why(pause, tell))
+    return Client(url, key, on_pause=lambda pause: _tell_why(pause, tell, has_begun()))
 
 
-def _tell_why(pause: Pause, tell: Callable[[str], None]) -> None:
+def _tell_why(pause: Pause, tell: Callable[[str], None], has_begun: bool) -> None:
     """A busy gateway is worth waiting for; one that is not there is somebody's to start."""
     from whisperfleet.client import GatewayUnreachable
 
-    if isinstance(pause.because, GatewayUnreachable):
+    if isinstance(pause.because, GatewayUnreachable) and not has_begun:
         raise GatewayUnreachable(f"{pause.because} Start it with `whisperfleet up`, or correct --url.")
     tell(f"{pause.because} Trying again in {pause.delay_s:.2g} s.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from whisper_dispatcher.cli.api import Key, Url, opened
-from whisper_dispatcher.cli.sentences import consoles, failed, say
+from whisper_dispatcher.cli.sentences import FAILED, consoles, say
 
 if TYPE_CHECKING:
     from whisperfleet.client import Client, Job, Options
@@ -34,7 +34,7 @@ class Format(StrEnum):
 @dataclass(slots=True)
 class Upload:
     path: Path
-    bar: TaskID
+    bar: TaskID = field(init=False)
     job: str = ""
     result: str = ""
     problem: str = ""
@@ -61,20 +61,25 @@ def transcribe(
         options["language"] = language
     if model:
         options["model"] = model
-    with opened(url, key, tell) as client:
-        uploads = _run(client, files, options, format, err)
-    _print(uploads, out)
-    problems = [f"{upload.path}: {upload.problem}" for upload in uploads if upload.problem]
-    for problem in problems[:-1]:
-        typer.echo(problem, err=True)
-    if problems:
-        raise failed(problems[-1])
+    uploads = [Upload(path) for path in files]
+    try:
+        with opened(url, key, tell, lambda: any(upload.job for upload in uploads)) as client:
+            _run(client, uploads, options, format, err)
+    finally:
+        # Whatever ends the wait: a text that was fetched is told, and where the others are.
+        _print(uploads, out)
+        missing = [f"{upload.path}: {sentence}" for upload in uploads if (sentence := _why_missing(upload))]
+        for sentence in missing:
+            say(sentence)
+    if missing:
+        raise typer.Exit(FAILED)
 
 
-def _run(client: Client, files: list[Path], options: Options, format_: Format, err: Console) -> list[Upload]:
+def _run(client: Client, uploads: list[Upload], options: Options, format_: Format, err: Console) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        uploads = [Upload(path, progress.add_task(path.name, total=None, note="waits")) for path in files]
+        for upload in uploads:
+            upload.bar = progress.add_task(upload.path.name, total=None, note="waits")
         for upload in uploads:
             _submit(client, upload, options, progress)
         pause_s = POLL_S
@@ -83,27 +88,39 @@ def _run(client: Client, files: list[Path], options: Options, format_: Format, e
                 _look(client, upload, format_, progress)
             time.sleep(pause_s)
             pause_s = min(SLOWEST_POLL_S, pause_s * 1.1)
-    return uploads
 
 
 def _submit(client: Client, upload: Upload, options: Options, progress: Progress) -> None:
     from whisperfleet.client import WhisperfleetError
 
-    progress.update(upload.bar, total=upload.path.stat().st_size, note="is sent")
     try:
+        progress.update(upload.bar, total=upload.path.stat().st_size, note="is sent")
         upload.job = client.submit(upload.path, on_sent=lambda size: progress.advance(upload.bar, size), **options).id
-    except WhisperfleetError as error:
+    except (WhisperfleetError, OSError) as error:
         upload.problem = str(error)
     progress.reset(upload.bar, total=None, note="is planned")
 
 
 def _look(client: Client, upload: Upload, format_: Format, progress: Progress) -> None:
-    job = client.job(upload.job)
-    progress.update(upload.bar, completed=job.windows.done, total=job.windows.total, note=progress_note(job))
-    if job.state == "completed":
-        upload.result = client.result(upload.job, format_.value) or "\n"
-    elif job.is_final:
-        upload.problem = job.message or f"The job was {job.state}."
+    from whisperfleet.client import ApiError
+
+    try:
+        job = client.job(upload.job)
+        progress.update(upload.bar, completed=job.windows.done, total=job.windows.total, note=progress_note(job))
+        if job.state == "completed":
+            upload.result = client.result(upload.job, format_.value) or "\n"
+        elif job.is_final:
+            upload.problem = job.message or f"The job was {job.state}."
+    except ApiError as error:
+        # Another gateway may not have heard of the end yet.
+        if error.code != "job_not_done":
+            upload.problem = f"{error} `whisperfleet jobs show {upload.job}` tells its state."
+
+
+def _why_missing(upload: Upload) -> str:
+    if upload.is_over or not upload.job:
+        return upload.problem
+    return f"Job {upload.job} goes on. `whisperfleet jobs result {upload.job}` prints its text once it is done."
 
 
 def progress_note(job: Job) -> str:
