@@ -14,7 +14,7 @@ from celery.exceptions import Ignore, Retry
 
 from whisperfleet import celery as tasks
 from whisperfleet.celery import HEADER, LONGEST_LOOK_S, LONGEST_RETRY_S, MAX_RETRIES, TASK, look_delay_s, retry_delay_s
-from whisperfleet.client import Client, GatewayUnreachable, JobFailed, ServiceUnavailable, TooManyRequests
+from whisperfleet.client import Client, Conflict, GatewayUnreachable, JobFailed, ServiceUnavailable, TooManyRequests
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -100,6 +100,23 @@ def test_a_completed_job_is_the_tasks_result(task: Any, gateway: Gateway, note: 
     result = run(task, note, waiting=waiting())
     assert (result["job"], result["text"], result["duration_s"]) == ("j1", "hello", 1.5)
     assert json.dumps(result)
+
+
+def test_a_text_that_another_gateway_has_not_heard_of_is_asked_for_again(
+    task: Any, gateway: Gateway, note: str
+) -> None:
+    gateway.says("GET /v1/jobs/j1", 200, job("completed"))
+    behind = {"error": {"message": "Job j1 is not done yet.", "code": "job_not_done"}}
+    gateway.says("GET /v1/jobs/j1/result", 409, behind, **{"Retry-After": "1", "x-should-retry": "true"})
+    with pytest.raises(Retry) as again:
+        run(task, note, waiting=waiting(4))
+    assert again.value.when >= 1
+
+
+def test_a_key_that_had_another_upload_fails_the_task_at_once(task: Any, gateway: Gateway, note: str) -> None:
+    gateway.says("POST /v1/jobs", 409, {"error": {"message": "Another file."}}, **{"x-should-retry": "false"})
+    with pytest.raises(Conflict, match="Another file"):
+        run(task, note)
 
 
 @pytest.mark.parametrize("reason", ["server_unavailable", "server_error", "timeout", "internal"])

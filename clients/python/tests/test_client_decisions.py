@@ -179,6 +179,13 @@ def test_a_wait_asks_again_when_another_gateway_has_not_heard_of_the_end() -> No
     assert requests(steps).count("GET /v1/jobs/j1/events") == 2
 
 
+def test_a_text_is_asked_for_again_when_another_gateway_has_not_heard_of_the_end() -> None:
+    behind, text = refusal(409, "job_not_done", retry_after="1"), answer(200, {"text": "hello"})
+    steps, transcript = play(CALLS.wait("j1", None), [answer(204), answer(200, job("completed")), behind, behind, text])
+    assert transcript.text == "hello"
+    assert [step.delay_s > 0 for step in steps if isinstance(step, Pause)] == [True, True]
+
+
 def test_a_failed_job_is_an_exception_with_its_reason() -> None:
     failed = job("failed", reason="timeout", message="It took too long.")
     with pytest.raises(JobFailed, match=r"^It took too long\.$") as failure:

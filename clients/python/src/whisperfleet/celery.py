@@ -19,6 +19,7 @@ from celery.signals import task_revoked
 from whisperfleet.client import (
     ApiError,
     Client,
+    Conflict,
     GatewayUnreachable,
     Job,
     JobFailed,
@@ -30,7 +31,8 @@ from whisperfleet.client.calls import failure_of
 
 TASK = "whisperfleet.transcribe_audio"
 HEADER = "whisperfleet"
-TRANSIENT = (GatewayUnreachable, ServiceUnavailable, TooManyRequests)
+TRANSIENT = (GatewayUnreachable, ServiceUnavailable, TooManyRequests, Conflict)
+"""Unless the gateway says that no try helps. Conflict: another gateway has not heard of the job's end yet."""
 
 PATIENCE_S = 3.0
 """A gateway that is away for longer is Celery's to try again, without a worker waiting for it."""

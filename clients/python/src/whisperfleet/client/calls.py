@@ -77,7 +77,15 @@ class Calls:
         """Raises JobFailed for a job that ended in another way."""
         if job.state != "completed":
             raise failure_of(job)
-        return (yield from self.transcript(job.id))
+        patience = Patience(self.patience_s)
+        while True:
+            try:
+                return (yield from self.transcript(job.id))
+            except Conflict as conflict:
+                if conflict.code != "job_not_done":
+                    raise
+                # Another gateway has not heard of the end yet.
+                yield patience.pause(StillRunning(job.id))
 
     def transcribe(
         self,
