@@ -164,6 +164,15 @@ def test_a_spent_daily_quota_fails_the_task_at_once(task: Any, gateway: Gateway,
     assert refusal.value.code == "insufficient_quota"
 
 
+def test_what_a_caller_gets_of_a_refusal_has_its_code(task: Any) -> None:
+    """Through a result backend's JSON."""
+    refusal = TooManyRequests("Used up.", status=429, code="insufficient_quota", retry_after_s=80_000.0)
+    task.backend.store_result("t1", refusal, "FAILURE")
+    found = task.backend.get_task_meta("t1")["result"]
+    assert isinstance(found, TooManyRequests)
+    assert (str(found), found.__dict__) == (str(refusal), refusal.__dict__)
+
+
 def test_cancelling_gives_up_where_the_gateway_says_that_no_try_helps(task: Any, gateway: Gateway, note: str) -> None:
     gateway.says("POST /v1/jobs/j1/cancel", 503, {"error": {"message": "Never."}}, **{"x-should-retry": "false"})
     cancelling = task.app.tasks["whisperfleet.cancel_transcription"]

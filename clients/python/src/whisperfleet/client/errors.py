@@ -22,7 +22,6 @@ class ApiError(WhisperfleetError):
     def __init__(
         self,
         message: str,
-        *,
         status: int = 0,
         code: str = "",
         param: str | None = None,
@@ -30,7 +29,8 @@ class ApiError(WhisperfleetError):
         retry_after_s: float | None = None,
         should_retry: bool = True,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, status, code, param, request_id, retry_after_s, should_retry)
+        self.message = message
         self.status = status
         self.code = code
         self.param = param
@@ -38,6 +38,9 @@ class ApiError(WhisperfleetError):
         self.retry_after_s = retry_after_s
         self.should_retry = should_retry
         """False: the gateway says that sending it again cannot help."""
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class InvalidRequest(ApiError):
