@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Sequence
 
@@ -79,6 +80,9 @@ def test_a_stream_that_can_be_read_once_is_sent_once() -> None:
 
 
 class Pipe:
+    def __init__(self, name: str = "pipe") -> None:
+        self.name = name
+
     def seekable(self) -> bool:
         return False
 
@@ -246,6 +250,11 @@ def test_a_form_is_as_long_as_it_says() -> None:
     assert len(body) == upload.length_bytes()
     assert body == b"".join(upload.chunks())
     assert 'name="prompt"\r\n\r\nKäthe\r\n'.encode() in body
+
+
+def test_a_file_whose_name_is_no_utf8_is_sent_under_a_readable_one() -> None:
+    upload = Upload.of(Pipe(os.fsdecode(b"caf\xe9.wav")), {})  # type: ignore[arg-type]
+    assert b'filename="caf?.wav"' in next(upload.chunks())
 
 
 @pytest.mark.parametrize(

@@ -225,3 +225,11 @@ def test_who_waits_no_longer_is_given_the_texts_that_are_there_and_where_the_oth
     assert "first text" in result.stdout
     assert "two.wav: Job j2 goes on. `whisperfleet jobs result j2` prints its text" in result.stderr
     assert result.exit_code == 130
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_files_whose_names_are_no_utf8_are_named_readably(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.answers = [accepted("j1"), accepted("j2"), seen("j1", "completed"), (200, "text"), refused(404, "")]
+    result = transcribe(gateway, tmp_path, os.fsdecode(b"caf\xe9.wav"), os.fsdecode(b"th\xe9.wav"))
+    assert "caf\N{REPLACEMENT CHARACTER}.wav:" in result.stdout
+    assert "th\N{REPLACEMENT CHARACTER}.wav: A sentence." in result.stderr

@@ -111,7 +111,9 @@ class Upload:
             for name, value in self.fields.items()
         ]
         file = f'--{self.boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quoted(self.filename)}"'
-        return ("".join(parts) + file + "\r\nContent-Type: application/octet-stream\r\n\r\n").encode()
+        head = "".join(parts) + file + "\r\nContent-Type: application/octet-stream\r\n\r\n"
+        # The name of a file may hold bytes that are no UTF-8.
+        return head.encode("utf-8", "replace")
 
     def _end(self) -> bytes:
         return f"\r\n--{self.boundary}--\r\n".encode()

@@ -40,6 +40,11 @@ class Upload:
     problem: str = ""
 
     @property
+    def name(self) -> str:
+        """For people: bytes in it that are no UTF-8 cannot be printed."""
+        return typer.format_filename(self.path)
+
+    @property
     def is_over(self) -> bool:
         return bool(self.problem or self.result)
 
@@ -68,7 +73,7 @@ def transcribe(
     finally:
         # Whatever ends the wait: a text that was fetched is told, and where the others are.
         _print(uploads, out)
-        missing = [f"{upload.path}: {sentence}" for upload in uploads if (sentence := _why_missing(upload))]
+        missing = [f"{upload.name}: {sentence}" for upload in uploads if (sentence := _why_missing(upload))]
         for sentence in missing:
             say(sentence)
     if missing:
@@ -79,7 +84,7 @@ def _run(client: Client, uploads: list[Upload], options: Options, format_: Forma
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         for upload in uploads:
-            upload.bar = progress.add_task(upload.path.name, total=None, note="waits")
+            upload.bar = progress.add_task(Path(upload.name).name, total=None, note="waits")
         for upload in uploads:
             _submit(client, upload, options, progress)
         pause_s = POLL_S
@@ -133,7 +138,7 @@ def _print(uploads: list[Upload], out: Console) -> None:
     done = [upload for upload in uploads if upload.result]
     for upload in done:
         if len(uploads) > 1:
-            typer.echo(f"{upload.path}:")
+            typer.echo(f"{upload.name}:")
         typer.echo(readable(upload.result, is_terminal=out.is_terminal))
 
 
