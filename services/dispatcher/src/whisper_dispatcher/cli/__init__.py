@@ -8,8 +8,8 @@ from whisper_dispatcher.cli.clients import app as clients
 from whisper_dispatcher.cli.dead_letters import app as dead_letters
 from whisper_dispatcher.cli.jobs import app as jobs
 from whisper_dispatcher.cli.laptop import demo, doctor, install_tools, up
+from whisper_dispatcher.cli.prepare import prepare
 from whisper_dispatcher.cli.processes import gateway, planner, worker
-from whisper_dispatcher.cli.queue import prepare
 from whisper_dispatcher.cli.transcribe import transcribe
 
 app = typer.Typer(

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whisper_dispatcher.cli.sentences import consoles, listing, told
+from whisper_dispatcher.cli.admin import as_admin
+from whisper_dispatcher.cli.sentences import consoles, listing
 
 if TYPE_CHECKING:
     from whisper_contracts.messages import ClientRecord
-    from whisper_dispatcher.jetstream.streams import JetStream
 
-T = TypeVar("T")
-
-CONNECT_TIMEOUT_S = 5.0
+COMMAND = "clients"
 
 app = typer.Typer(help="API clients: one key each, with quotas.", no_args_is_help=True)
 
@@ -43,7 +38,7 @@ def create(
     allowed = tuple(model.strip() for model in models.split(",") if model.strip()) if models else None
     quotas = Quotas(requests_per_minute, jobs_in_flight, audio_seconds_per_day, allowed, operator)
     key = new_key()
-    record = as_admin(lambda jetstream: register_key(jetstream, key, name, quotas))
+    record = as_admin(COMMAND, lambda jetstream: register_key(jetstream, key, name, quotas))
     typer.echo(key)
     typer.echo(f"Webhooks are signed with {record.webhook_secret}", err=True)
 
@@ -54,7 +49,7 @@ def show_all() -> None:
     from whisper_dispatcher.jobs.clients import list_clients
 
     table = listing("id", "name", "created (UTC)", "quotas")
-    for record in as_admin(list_clients).values():
+    for record in as_admin(COMMAND, list_clients).values():
         created = datetime.fromtimestamp(record.created_at, UTC).strftime("%Y-%m-%d %H:%M")
         table.add_row(record.client, record.name, created, quota_text(record))
     consoles()[0].print(table)
@@ -65,7 +60,7 @@ def revoke(client: Annotated[str, typer.Argument(help="Its id, or its name if on
     """Take a client's key away; it stops working at once. Its jobs stay."""
     from whisper_dispatcher.jobs.clients import revoke_client
 
-    record = as_admin(lambda jetstream: revoke_client(jetstream, client))
+    record = as_admin(COMMAND, lambda jetstream: revoke_client(jetstream, client))
     typer.echo(f"The key of {record.name} ({record.client}) no longer works.")
 
 
@@ -78,38 +73,3 @@ def quota_text(record: ClientRecord) -> str:
         "operator" if record.operator else "",
     ]
     return "; ".join(part for part in parts if part) or "none"
-
-
-def as_admin(work: Callable[[JetStream], Awaitable[T]]) -> T:
-    from whisper_dispatcher import logs
-    from whisper_dispatcher.jetstream.errors import QueueUnavailable
-    from whisper_dispatcher.jobs.clients import AmbiguousClient, NoSuchClient
-
-    logs.configure("clients", as_json=False)
-    with told(NoSuchClient, AmbiguousClient, QueueUnavailable):
-        return asyncio.run(_connected(work))
-
-
-async def _connected(work: Callable[[JetStream], Awaitable[T]]) -> T:
-    jetstream = await _connect()
-    try:
-        return await work(jetstream)
-    finally:
-        with suppress(Exception):
-            await jetstream.close()
-
-
-async def _connect() -> JetStream:
-    """The NATS that WHISPERFLEET_NATS_* names, else the one of the `whisperfleet up` that runs here."""
-    from whisper_dispatcher.jetstream.errors import QueueUnavailable
-    from whisper_dispatcher.local.admin import admin_settings
-
-    settings = admin_settings()
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            return await settings.connect("whisperfleet clients")
-    except TimeoutError:
-        raise QueueUnavailable(
-            f"NATS did not answer at {settings.nats_url}. Start `whisperfleet up`, "
-            f"or set WHISPERFLEET_NATS_URL (and _NATS_USER, _NATS_PASSWORD) to where it runs."
-        ) from None

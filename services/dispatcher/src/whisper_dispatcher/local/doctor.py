@@ -17,8 +17,7 @@ from whisper_contracts.messages import ModelRecord
 from whisper_dispatcher.jetstream import buckets, topology
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.streams import JetStream
-from whisper_dispatcher.local import running
-from whisper_dispatcher.local.admin import admin_settings
+from whisper_dispatcher.local import admin, running
 from whisper_dispatcher.local.build_whisper import cached_binary
 from whisper_dispatcher.local.cluster_examination import cluster_findings
 from whisper_dispatcher.local.errors import ToolMissing
@@ -37,7 +36,6 @@ from whisper_dispatcher.local.running import Running
 from whisper_dispatcher.local.tools import WHISPER_SERVER_VARIABLE, ensure_whisper_server, nats_server_path
 from whisper_dispatcher.settings import PREFIX
 
-CONNECT_TIMEOUT_S = 5.0
 HTTP_TIMEOUT_S = 5.0
 LOOKS = 5
 LOOK_EVERY_S = 0.2
@@ -125,14 +123,11 @@ async def _gateway(here: Running | None) -> Finding:
 
 
 async def _queue(here: Running | None) -> AsyncIterator[Finding]:
-    settings = admin_settings()
+    settings = admin.settings()
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            jetstream = await settings.connect("whisperfleet doctor")
-    except TimeoutError:
-        yield wrong(
-            f"NATS at {settings.nats_url} does not answer. Look into nats-server.log, or correct WHISPERFLEET_NATS_*."
-        )
+        jetstream = await admin.connect(settings, "doctor")
+    except QueueUnavailable as error:
+        yield wrong(str(error))
         return
     yield well(f"NATS at {settings.nats_url} answers.")
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whisper_dispatcher.cli.clients import as_admin
+from whisper_dispatcher.cli.admin import as_admin
 from whisper_dispatcher.cli.sentences import failed
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def prepare(
 ) -> None:
     """Make streams, model and clients; run it before the other processes, at every start and upgrade."""
     keys = {path.name: _read_key(path) for path in client or []}
-    as_admin(lambda jetstream: _prepare(jetstream, model, int(store_gib * GIB), keys, operator))
+    as_admin("prepare", lambda jetstream: _prepare(jetstream, model, int(store_gib * GIB), keys, operator))
     typer.echo(f"The queue serves {model} to {len(keys)} clients named here.")
 
 
