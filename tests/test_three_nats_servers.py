@@ -17,7 +17,7 @@ import yaml
 
 from whisper_contracts import names
 from whisper_dispatcher.jetstream import topology
-from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.errors import QueueRefused, QueueUnavailable
 from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jetstream.topology import Limits
 from whisper_dispatcher.local.tools import nats_server_path
@@ -124,7 +124,7 @@ async def retried(call):
         while True:
             try:
                 return await call()
-            except (QueueUnavailable, RuntimeError):
+            except (QueueUnavailable, QueueRefused):
                 await asyncio.sleep(0.25)
 
 

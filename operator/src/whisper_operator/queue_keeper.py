@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import structlog
 
 from whisper_dispatcher.jetstream.cancellation import heed_cancellation
-from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
+from whisper_dispatcher.jetstream.errors import QueueFull, QueueRefused, QueueUnavailable
 from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_operator.cluster import ApiError, Cluster, Unreachable
 from whisper_operator.crd.schedules import Schedule
@@ -22,7 +22,7 @@ from whisper_operator.scaling import Load, Needs, is_news, needed_pods, scaled
 from whisper_operator.schedules import open_schedules
 from whisper_operator.server import InvalidSpec, Server, parse_server
 from whisper_operator.settings import OperatorSettings
-from whisper_operator.speech_queue import QueueRefused, SpeechQueue
+from whisper_operator.speech_queue import SpeechQueue
 
 log = structlog.get_logger()
 

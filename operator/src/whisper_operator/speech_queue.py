@@ -18,10 +18,6 @@ from whisper_operator.scaling import Load
 log = structlog.get_logger()
 
 
-class QueueRefused(Exception):
-    """NATS answered and said no."""
-
-
 class SpeechQueue:
     def __init__(self, jetstream: JetStream, limits: Limits) -> None:
         self._jetstream = jetstream
@@ -42,10 +38,7 @@ class SpeechQueue:
         for name, record in wanted.items():
             if known.get(name) == record:
                 continue
-            try:
-                await topology.ensure_model(self._jetstream, name)
-            except RuntimeError as error:
-                raise QueueRefused(str(error)) from error
+            await topology.ensure_model(self._jetstream, name)
             await buckets.put(self._jetstream, names.MODELS_BUCKET, names.token(name), record.encode())
             known[name] = record
             log.info("queue served", queue=name, aliases=record.aliases)
@@ -76,10 +69,7 @@ class SpeechQueue:
 
     async def _prepared(self) -> dict[str, ModelRecord]:
         if self._known is None:
-            try:
-                await topology.ensure_streams(self._jetstream, self._limits)
-            except RuntimeError as error:
-                raise QueueRefused(str(error)) from error
+            await topology.ensure_streams(self._jetstream, self._limits)
             self._known = await self._records()
         return self._known
 

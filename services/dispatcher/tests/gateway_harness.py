@@ -36,8 +36,9 @@ START_LIMIT_S = 60.0
 
 
 class NatsServer:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store_bytes: int = 64 * 1024**3) -> None:
         self._folder = folder
+        self._store_bytes = store_bytes
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -51,7 +52,7 @@ class NatsServer:
             "jetstream": {
                 "store_dir": str(self._folder / "store"),
                 "sync_interval": "always",
-                "max_file_store": 64 * 1024**3,
+                "max_file_store": self._store_bytes,
             },
         }
         file = self._folder / "nats.conf"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway_harness import NatsServer
 from typer.testing import CliRunner
 
 from whisper_contracts.messages import ClientRecord
@@ -109,6 +110,23 @@ def test_a_missing_file_is_refused_with_a_sentence() -> None:
     result = whisperfleet("transcribe", "no-such.ogg")
     assert result.returncode == 2
     assert "no-such.ogg" in result.stderr
+
+
+def test_prepare_says_what_to_do_when_the_queue_has_too_little_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = NatsServer(tmp_path, store_bytes=512 * 1024**2)
+    server.start()
+    monkeypatch.setenv("WHISPERFLEET_NATS_URL", server.url)
+    try:
+        refused = whisperfleet("prepare", "--model", "demo.en", "--store-gib", "1")
+        assert refused.returncode == 1
+        assert "NATS refused stream OBJ_audio: insufficient storage resources available." in refused.stderr
+        assert "take less of it with --store-gib" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert whisperfleet("prepare", "--model", "demo.en", "--store-gib", "0.25").returncode == 0
+    finally:
+        server.kill()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from whisper_bot.settings import BotSettings
 from whisper_bot.store import Store, ensure_streams
 from whisper_bot.telegram import Telegram, backoff_s, real_clock
 from whisper_dispatcher import event_loop, probes
-from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.errors import QueueRefused, QueueUnavailable
 from whisper_dispatcher.jetstream.streams import JetStream
 
 log = structlog.get_logger()
@@ -95,7 +95,7 @@ async def _start(settings: BotSettings, outside: Outside) -> tuple[Bot, Polling 
             return bot, intake
         except TokenRefused:
             raise
-        except (QueueUnavailable, TelegramAway, Refused) as reason:
+        except (QueueUnavailable, QueueRefused, TelegramAway, Refused) as reason:  # a cluster that elects refuses too
             failures += 1
             log.warning("waiting to start", reason=str(reason), failures=failures)
             await asyncio.sleep(min(5.0, backoff_s(failures)))

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from whisper_bot.records import ChatSettings, Note, Update, Usage
 from whisper_contracts.messages import Message
-from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.errors import QueueRefused
 from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jetstream.topology import DUPLICATE_WINDOW_S, NANOSECONDS, work_consumer
 
@@ -64,19 +64,17 @@ def stream_configs(replicas: int) -> list[dict[str, Any]]:
 
 
 async def ensure_streams(jetstream: JetStream, replicas: int = 1) -> None:
+    """Raises QueueRefused."""
     for config in stream_configs(replicas):
-        answer = await jetstream.api(f"STREAM.CREATE.{config['name']}", config)
-        if answer.get("error"):
-            answer = await jetstream.api(f"STREAM.INFO.{config['name']}")
-        _check(answer, config["name"])
+        name = config["name"]
+        error = (await jetstream.api(f"STREAM.CREATE.{name}", config)).get("error")
+        if error and (await jetstream.api(f"STREAM.INFO.{name}")).get("error"):
+            raise QueueRefused(f"stream {name}", error)
     consumer = work_consumer(CONSUMER, UPDATES_SUBJECTS, UPDATES_ACK_WAIT_S)
     body = {"stream_name": UPDATES_STREAM, "config": consumer}
-    _check(await jetstream.api(f"CONSUMER.DURABLE.CREATE.{UPDATES_STREAM}.{CONSUMER}", body), CONSUMER)
-
-
-def _check(answer: dict[str, Any], name: str) -> None:
+    answer = await jetstream.api(f"CONSUMER.DURABLE.CREATE.{UPDATES_STREAM}.{CONSUMER}", body)
     if error := answer.get("error"):
-        raise QueueUnavailable(f"NATS refused {name}: {error.get('description')}")
+        raise QueueRefused(f"consumer {CONSUMER} of {UPDATES_STREAM}", error)
 
 
 def note_subject(key: str) -> str:

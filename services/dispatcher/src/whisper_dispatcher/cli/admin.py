@@ -18,11 +18,11 @@ T = TypeVar("T")
 def as_admin(command: str, work: Callable[[JetStream], Awaitable[T]]) -> T:
     """command: the name that NATS and the log see."""
     from whisper_dispatcher import logs
-    from whisper_dispatcher.jetstream.errors import QueueUnavailable
+    from whisper_dispatcher.jetstream.errors import QueueRefused, QueueUnavailable
     from whisper_dispatcher.jobs.clients import AmbiguousClient, NoSuchClient
 
     logs.configure(command, as_json=False)
-    with told(NoSuchClient, AmbiguousClient, QueueUnavailable):
+    with told(NoSuchClient, AmbiguousClient, QueueUnavailable, QueueRefused):
         return asyncio.run(_connected(command, work))
 
 

@@ -71,6 +71,7 @@ def _log_as(process: str) -> None:
 
 
 def _start_failures() -> tuple[type[Exception], ...]:
+    from whisper_dispatcher.jetstream.errors import QueueRefused
     from whisper_dispatcher.local.data_folder import FolderInUse, FolderUnusable
     from whisper_dispatcher.local.errors import ToolMissing
     from whisper_dispatcher.local.nats_server import DiskTooFull
@@ -86,6 +87,7 @@ def _start_failures() -> tuple[type[Exception], ...]:
         ToolMissing,
         DiskTooFull,
         StartFailed,
+        QueueRefused,
         NotBundled,
         UnknownModel,
         DownloadFailed,

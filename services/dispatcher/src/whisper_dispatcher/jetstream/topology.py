@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from whisper_contracts import names
-from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.errors import NO_STREAM, QueueRefused, QueueUnavailable
 from whisper_dispatcher.jetstream.streams import JetStream
 
 log = structlog.get_logger()
@@ -133,14 +133,18 @@ def work_consumer(name: str, subject_filter: str, ack_wait_s: int) -> dict[str, 
 
 
 async def ensure_streams(jetstream: JetStream, limits: Limits) -> None:
-    """Create or update every stream and the consumers no model owns. Safe to run from several processes at once."""
+    """Create or update every stream and the consumers no model owns. Safe to run from several processes at once.
+
+    Raises QueueRefused.
+    """
     for config in streams(limits):
-        await _ensure(jetstream, f"STREAM.CREATE.{config['name']}", f"STREAM.UPDATE.{config['name']}", config)
+        await _ensure_stream(jetstream, config)
     for stream, config in consumers():
         await _ensure_consumer(jetstream, stream, config)
 
 
 async def ensure_model(jetstream: JetStream, model: str) -> None:
+    """Raises QueueRefused."""
     for stream, config in model_consumers(model):
         await _ensure_consumer(jetstream, stream, config)
 
@@ -173,16 +177,19 @@ async def _wait_until(is_there: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.5)
 
 
-async def _ensure(jetstream: JetStream, create: str, update: str, config: dict[str, Any]) -> None:
-    answer = await jetstream.api(create, config)
-    if answer.get("error"):
-        answer = await jetstream.api(update, config)
-    if error := answer.get("error"):
-        raise RuntimeError(f"NATS refused {create}: {error.get('description')}")
+async def _ensure_stream(jetstream: JetStream, config: dict[str, Any]) -> None:
+    name = config["name"]
+    created = await jetstream.api(f"STREAM.CREATE.{name}", config)
+    if not created.get("error"):
+        return
+    updated = await jetstream.api(f"STREAM.UPDATE.{name}", config)
+    if error := updated.get("error"):
+        is_missing = error.get("err_code") == NO_STREAM
+        raise QueueRefused(f"stream {name}", created["error"] if is_missing else error)
 
 
 async def _ensure_consumer(jetstream: JetStream, stream: str, config: dict[str, Any]) -> None:
     body = {"stream_name": stream, "config": config}
     answer = await jetstream.api(f"CONSUMER.DURABLE.CREATE.{stream}.{config['durable_name']}", body)
     if error := answer.get("error"):
-        raise RuntimeError(f"NATS refused consumer {config['durable_name']}: {error.get('description')}")
+        raise QueueRefused(f"consumer {config['durable_name']} of {stream}", error)
