@@ -22,6 +22,7 @@ from whisper_dispatcher.local.build_whisper import cached_binary
 from whisper_dispatcher.local.cluster_examination import cluster_findings
 from whisper_dispatcher.local.errors import ToolMissing
 from whisper_dispatcher.local.findings import (
+    MAKE_ANEW,
     Finding,
     judge_backlog,
     judge_dead_letters,
@@ -156,7 +157,7 @@ async def _streams(jetstream: JetStream) -> AsyncIterator[Finding]:
     for stream, config in topology.consumers():
         info = await jetstream.api(f"CONSUMER.INFO.{stream}.{config['durable_name']}")
         if "error" in info:
-            yield wrong(f"Consumer {config['durable_name']} of {stream} is missing. Start `whisperfleet up` again.")
+            yield wrong(f"Consumer {config['durable_name']} of {stream} is missing. {MAKE_ANEW}")
         elif stream == names.PLAN_STREAM:
             yield judge_backlog("Jobs to plan", config["durable_name"], info)
 
@@ -164,7 +165,10 @@ async def _streams(jetstream: JetStream) -> AsyncIterator[Finding]:
 async def _models(jetstream: JetStream) -> AsyncIterator[Finding]:
     records = [ModelRecord.decode(data) for data in (await buckets.entries(jetstream, names.MODELS_BUCKET)).values()]
     if not records:
-        yield wrong("There is no model, so every request is refused. Start `whisperfleet up` or apply a WhisperServer.")
+        yield wrong(
+            "There is no model, so every request is refused. "
+            "Start `whisperfleet up`, run `whisperfleet prepare`, or apply a WhisperServer."
+        )
     for record in records:
         looks = [await _look(jetstream, record.name) for _ in range(LOOKS)]
         yield judge_workers(record.name, looks)

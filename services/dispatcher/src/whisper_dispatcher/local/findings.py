@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from whisper_contracts import names
+from whisper_dispatcher.gateway.journal_room import UPLOADS_SHARE
+
 LOW_DISK_BYTES = 1024**3
 FULL_SHARE = 0.8
 LONG_BACKLOG = 1_000
+MAKE_ANEW = "Start `whisperfleet up` or run `whisperfleet prepare` again; in a cluster look into the operator's log."
 
 Verdict = Literal["well", "warning", "wrong"]
 
@@ -40,15 +44,19 @@ def judge_disk(folder: str, free_bytes: int) -> Finding:
 def judge_stream(name: str, info: dict[str, Any]) -> Finding:
     """info: NATS' answer to STREAM.INFO."""
     if error := info.get("error"):
-        return wrong(f"Stream {name} is missing ({error.get('description')}). Start `whisperfleet up` again.")
+        return wrong(f"Stream {name} is missing ({error.get('description')}). {MAKE_ANEW}")
     config, state = info["config"], info["state"]
     used = max(
         _share(state["bytes"], config.get("max_bytes", -1)), _share(state["messages"], config.get("max_msgs", -1))
     )
     text = f"Stream {name} is {used:.0%} full, {state['messages']} messages in {state['bytes'] / 1024**2:.1f} MB"
-    if used >= FULL_SHARE:
-        return warning(f"{text}. At 100 % uploads are refused with 429: add workers, or give the queue more disk.")
-    return well(f"{text}.")
+    if used < FULL_SHARE:
+        return well(f"{text}.")
+    if name == names.JOURNAL_STREAM:
+        share = f"{UPLOADS_SHARE * 100:g} %"
+        advice = "erase finished jobs, or give the queue more disk"
+        return warning(f"{text}. From {share} on uploads are refused with 429: {advice}.")
+    return warning(f"{text}. At 100 % uploads are refused with 429: add workers, or give the queue more disk.")
 
 
 def _share(used: int, limit: int) -> float:
@@ -58,7 +66,7 @@ def _share(used: int, limit: int) -> float:
 def judge_workers(model: str, looks: list[list[dict[str, Any]]]) -> Finding:
     """looks: NATS' answers to CONSUMER.INFO of the model's consumers, several moments apart."""
     if any("error" in info for info in looks[-1]):
-        return wrong(f"The queue of model {model} is missing. Start `whisperfleet up` again.")
+        return wrong(f"The queue of model {model} is missing. {MAKE_ANEW}")
     waiting = max(info["num_waiting"] for look in looks for info in look)
     busy = max(sum(info["num_ack_pending"] for info in look) for look in looks)
     if waiting or busy:
