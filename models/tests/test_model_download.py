@@ -194,22 +194,28 @@ async def test_a_web_page_in_place_of_the_model_is_not_a_model(model_server: Any
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "requests"),
+    ("status", "reason", "requests", "advice"),
     [
-        (404, DownloadReason.NOT_FOUND, 1),
-        (401, DownloadReason.UNAUTHORIZED, 1),
-        (403, DownloadReason.UNAUTHORIZED, 1),
-        (400, DownloadReason.UNREACHABLE, 1),
-        (503, DownloadReason.UNREACHABLE, QUICK.attempts),
-        (429, DownloadReason.UNREACHABLE, QUICK.attempts),
+        (404, DownloadReason.NOT_FOUND, 1, "check the address or the mirror"),
+        (401, DownloadReason.UNAUTHORIZED, 1, "check the token or the key"),
+        (403, DownloadReason.UNAUTHORIZED, 1, "check the token or the key"),
+        (400, DownloadReason.UNREACHABLE, 1, "or use another address or mirror"),
+        (503, DownloadReason.UNREACHABLE, QUICK.attempts, "or use another address or mirror"),
+        (429, DownloadReason.UNREACHABLE, QUICK.attempts, "or use another address or mirror"),
     ],
 )
 async def test_only_transient_refusals_are_tried_again(
-    model_server: Any, model: CatalogueModel, tmp_path: Path, status: int, reason: DownloadReason, requests: int
+    model_server: Any,
+    model: CatalogueModel,
+    tmp_path: Path,
+    status: int,
+    reason: DownloadReason,
+    requests: int,
+    advice: str,
 ) -> None:
     model_server.behaviours = [answer(status) for _ in range(10)]
     failure = await failure_of(model, tmp_path, model_server.url)
-    assert failure.reason is reason
+    assert (failure.reason, failure.message.endswith(f"{advice}.")) == (reason, True)
     assert len(model_server.ranges) == requests
 
 
@@ -237,7 +243,7 @@ async def test_no_network_is_told_in_a_sentence_that_names_the_way_out(model: Ca
         url = f"http://user:secret@127.0.0.1:{closed.getsockname()[1]}"
         failure = await failure_of(model, tmp_path, url)
     assert failure.reason is DownloadReason.UNREACHABLE
-    assert "WHISPER_MODELS_MIRROR" in failure.message
+    assert failure.message.endswith("could not be reached; check the network, or name a mirror.")
     assert "secret" not in failure.message
 
 
@@ -249,6 +255,7 @@ async def test_a_full_disk_is_found_out_before_the_download(
     described_model = described(body) if size_is_known else described(body, size_bytes=None)
     failure = await failure_of(described_model, tmp_path, model_server.url)
     assert failure.reason is DownloadReason.INSUFFICIENT_SPACE
+    assert failure.message.endswith("; free some room, or give the volume more.")
     assert len(model_server.ranges) == (0 if size_is_known else 1)
 
 

@@ -32,6 +32,10 @@ Sign = Callable[[str], Mapping[str, str]]
 
 _ERROR_BODY_BYTES = 4096
 
+_CHECK_ADDRESS = "check the address or the mirror"
+_MAKE_ROOM = "free some room, or give the volume more"
+_GO_ELSEWHERE = "try again, or use another address or mirror"
+
 
 class DownloadReason(StrEnum):
     UNREACHABLE = "Unreachable"
@@ -177,9 +181,11 @@ class _Transfer:
         except httpx.TransportError as error:
             raise _Interrupted(self._transport_failure(error)) from error
         except httpx.HTTPError as error:
-            raise self._failed(DownloadReason.UNREACHABLE, f"could not be asked for ({error})") from error
+            raise self._failed(
+                DownloadReason.UNREACHABLE, f"could not be asked for ({error}); {_CHECK_ADDRESS}"
+            ) from error
         if not self._is_complete(total_bytes):
-            raise _Interrupted(self._failed(DownloadReason.UNREACHABLE, "was cut off by the server"))
+            raise _Interrupted(self._failed(DownloadReason.UNREACHABLE, f"was cut off by the server; {_GO_ELSEWHERE}"))
 
     def _was_complete(self, response: httpx.Response) -> bool:
         """Nothing lies beyond the part: an earlier run was stopped before it could verify the file."""
@@ -190,14 +196,18 @@ class _Transfer:
         """Prepares the part file for the body that follows and returns how many bytes there will be."""
         if response.status_code == 416:
             self.part.discard()
-            raise _Interrupted(self._failed(DownloadReason.UNREACHABLE, "has another size than before"))
+            raise _Interrupted(
+                self._failed(DownloadReason.UNREACHABLE, f"has another size than before; {_GO_ELSEWHERE}")
+            )
         etag = response.headers.get("ETag")
         content_range = None
         if response.status_code == 206:
             content_range = response.headers.get("Content-Range")
             if not continues_part(content_range, etag, self.part.size_bytes, self.part.etag):
                 self.part.discard()
-                raise _Interrupted(self._failed(DownloadReason.UNREACHABLE, "changed while it was fetched"))
+                raise _Interrupted(
+                    self._failed(DownloadReason.UNREACHABLE, f"changed while it was fetched; {_GO_ELSEWHERE}")
+                )
         else:
             self.part.restart(etag)
         total_bytes = total_size_bytes(content_range, response.headers.get("Content-Length"))
@@ -213,7 +223,8 @@ class _Transfer:
             self.part.discard()
             raise self._failed(
                 DownloadReason.NOT_A_MODEL,
-                f"has {total_bytes:,} bytes there instead of {self.model.size_bytes:,}, so it is another file",
+                f"has {total_bytes:,} bytes there instead of {self.model.size_bytes:,}, so it is another file; "
+                f"{_CHECK_ADDRESS}",
             )
 
     def _append(self, chunk: bytes, total_bytes: int | None) -> None:
@@ -222,7 +233,9 @@ class _Transfer:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise self._failed(DownloadReason.INSUFFICIENT_SPACE, "did not fit: the disk is full") from error
+            raise self._failed(
+                DownloadReason.INSUFFICIENT_SPACE, f"did not fit: the disk is full; {_MAKE_ROOM}"
+            ) from error
         if self.on_progress:
             self.on_progress(self.part.size_bytes, total_bytes)
 
@@ -237,11 +250,9 @@ class _Transfer:
         is_model = self.part.starts_with(MAGIC)
         self.part.discard()
         if not is_model:
-            what = "is not a model there but something else, perhaps a web page"
+            what = f"is not a model there but something else, perhaps a web page; {_CHECK_ADDRESS}"
             raise self._failed(DownloadReason.NOT_A_MODEL, what)
-        raise self._failed(
-            DownloadReason.CHECKSUM_MISMATCH, "has a wrong checksum and was deleted; try again or use another mirror"
-        )
+        raise self._failed(DownloadReason.CHECKSUM_MISMATCH, f"has a wrong checksum and was deleted; {_GO_ELSEWHERE}")
 
     def _check_space(self, total_bytes: int) -> None:
         folder = self.part.path.parent
@@ -250,20 +261,21 @@ class _Transfer:
         if needed_bytes > free_bytes:
             raise self._failed(
                 DownloadReason.INSUFFICIENT_SPACE,
-                f"needs {needed_bytes:,} more bytes in {folder}, where {free_bytes:,} are free",
+                f"needs {needed_bytes:,} more bytes in {folder}, where {free_bytes:,} are free; {_MAKE_ROOM}",
             )
 
     def _refusal(self, status: int, code: str | None) -> Exception:
         """code: of an S3 server, which says more than its status."""
         said = f"HTTP {status}, {code}" if code else f"HTTP {status}"
         if status in (401, 403) or code in EXPIRED_OR_MISPLACED:
-            return self._failed(DownloadReason.UNAUTHORIZED, f"is not given out without permission ({said})")
+            what = f"is not given out without permission ({said}); check the token or the key"
+            return self._failed(DownloadReason.UNAUTHORIZED, what)
         if status in (404, 410):
-            return self._failed(DownloadReason.NOT_FOUND, f"is not there ({said}); check its address")
+            return self._failed(DownloadReason.NOT_FOUND, f"is not there ({said}); {_CHECK_ADDRESS}")
         if status in (301, 302, 307, 308):
             what = f"is in another region or at another endpoint ({said}); name it"
             return self._failed(DownloadReason.NOT_FOUND, what)
-        failure = self._failed(DownloadReason.UNREACHABLE, f"was refused with {said}")
+        failure = self._failed(DownloadReason.UNREACHABLE, f"was refused with {said}; {_GO_ELSEWHERE}")
         return _Interrupted(failure) if status in (408, 429) or status >= 500 else failure
 
     def _transport_failure(self, error: httpx.TransportError) -> DownloadFailed:
@@ -271,11 +283,9 @@ class _Transfer:
             waited_s = self.policy.stall_timeout_s
             return self._failed(DownloadReason.STALLED, f"stopped coming: no byte for {waited_s:g} s; try again")
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return self._failed(
-                DownloadReason.UNREACHABLE,
-                "could not be reached; check the network, or name a mirror with WHISPER_MODELS_MIRROR",
-            )
-        return self._failed(DownloadReason.UNREACHABLE, f"was cut off ({type(error).__name__}); try again")
+            what = "could not be reached; check the network, or name a mirror"
+            return self._failed(DownloadReason.UNREACHABLE, what)
+        return self._failed(DownloadReason.UNREACHABLE, f"was cut off ({type(error).__name__}); {_GO_ELSEWHERE}")
 
     def _failed(self, reason: DownloadReason, what: str) -> DownloadFailed:
         # The host alone: an address may carry a password or a signature.
