@@ -150,6 +150,7 @@ async def test_a_window_that_its_workers_die_of_is_given_up(window: Window, pull
     assert (await window.journal()).keys() == {"attempt.0", "failure.0"}
     lost = WindowFailure.decode(await window.read(names.failure_subject(window.model, window.client, window.job, 0)))
     assert (lost.reason, lost.attempts) == (FailureReason.INTERNAL, retry.MAX_DEATHS)
+    assert lost.message.endswith("Requeue the job; if it fails again, tell the operator its id.")
     assert await puller.pull(expires_s=0.2) is None
 
 

@@ -102,7 +102,10 @@ class Pipeline:
                 self._raise_if_dying()
                 await asyncio.sleep(POLL_S)
         if not await syncs_every_write(self.nats_url, self.queue.passwords["system"]):
-            raise StartFailed("nats-server does not sync every write, so accepted jobs could be lost.")
+            raise StartFailed(
+                f"The nats-server at {self.nats_binary} does not sync every write, so accepted jobs could be lost. "
+                "Use NATS 2.14 or newer."
+            )
         watch = QueueWatch(server, self.folder.store, self.tell)
         self._watches.append(asyncio.create_task(watch.run(self.nats_url, self.queue.passwords["system"])))
 

@@ -26,6 +26,7 @@ _START_TIMEOUT_S = 60.0
 _ANSWER_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 5.0
 _POLL_S = 0.05
+_TAKE_ANOTHER = "Set WHISPER_SERVER to another build (version 1.8.5 or later), or unset it to have one built."
 
 
 def try_once(binary: Path) -> None:
@@ -38,7 +39,7 @@ def try_once(binary: Path) -> None:
     if not hears_the_sample(text):
         raise ToolMissing(
             f"The whisper-server at {binary} runs but heard {text.strip()[:80]!r} in {SAMPLE}, "
-            f"which says {' '.join(_SPOKEN)!r}. Use another build of it (version 1.8.5 or later)."
+            f"which says {' '.join(_SPOKEN)!r}. {_TAKE_ANOTHER}"
         )
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.write_text(fingerprint, "utf-8")
@@ -67,8 +68,7 @@ def transcribe_sample(binary: Path) -> str:
             return str(response.json()["text"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise ToolMissing(
-                f"The whisper-server at {binary} did not transcribe {SAMPLE} ({type(error).__name__}). "
-                "Use another build of it (version 1.8.5 or later)."
+                f"The whisper-server at {binary} did not transcribe {SAMPLE} ({type(error).__name__}). {_TAKE_ANOTHER}"
             ) from error
 
 
@@ -80,7 +80,9 @@ def serving(binary: Path, model: Path) -> Iterator[str]:
         try:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         except OSError as error:
-            raise ToolMissing(f"The whisper-server at {binary} cannot be run: {error.strerror}.") from error
+            raise ToolMissing(
+                f"The whisper-server at {binary} cannot be run: {error.strerror}. {_TAKE_ANOTHER}"
+            ) from error
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_healthy(process, url, binary, output)
@@ -94,12 +96,13 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, binary: Path
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise ToolMissing(
-                f"The whisper-server at {binary} ended at once (exit status {process.returncode}): {_last_line(output)}"
+                f"The whisper-server at {binary} ended at once (exit status {process.returncode}). "
+                f"{_TAKE_ANOTHER} It said: {_last_line(output)}"
             )
         if _is_healthy(url):
             return
         time.sleep(_POLL_S)
-    raise ToolMissing(f"The whisper-server at {binary} did not start within {_START_TIMEOUT_S:g} s.")
+    raise ToolMissing(f"The whisper-server at {binary} did not start within {_START_TIMEOUT_S:g} s. {_TAKE_ANOTHER}")
 
 
 def _is_healthy(url: str) -> bool:
@@ -112,7 +115,7 @@ def _is_healthy(url: str) -> bool:
 def _last_line(output: IO[bytes]) -> str:
     output.seek(0)
     lines = output.read().decode("utf-8", "replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -76,7 +76,10 @@ async def _fetched(jetstream: JetStream, record: JobRecord, folder: Path) -> Pat
 def _checked(samples: npt.NDArray[np.int16], max_audio_s: float) -> Recording:
     recording = Recording(samples)
     if len(samples) == 0:
-        raise JobFailed(FailureReason.BAD_AUDIO, "The file holds no sound: it is 0 seconds long.")
+        raise JobFailed(
+            FailureReason.BAD_AUDIO,
+            "The file holds no sound: it is 0 seconds long. Check that it plays, and send it again.",
+        )
     if recording.duration_s > max_audio_s:
         raise JobFailed(
             FailureReason.TOO_LONG,

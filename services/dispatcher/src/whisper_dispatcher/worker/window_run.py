@@ -66,7 +66,11 @@ class WindowRun:
             return
         before = await self._attempt_before()
         if before.begun >= retry.MAX_DEATHS:
-            died = JobFailed(FailureReason.INTERNAL, "Every worker that took this part of the audio died of it.")
+            died = JobFailed(
+                FailureReason.INTERNAL,
+                "Every worker that took this part of the audio died of it. "
+                "Requeue the job; if it fails again, tell the operator its id.",
+            )
             await self._give_up(died, before.attempts + before.begun)
             return
         await self._note_begun(before)
