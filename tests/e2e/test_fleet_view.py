@@ -12,7 +12,7 @@ from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.deliveries import queue_admin
 from tests.e2e.objects import Objects
 
-from whisper_dispatcher.jobs.clients import Quotas, create_client, revoke_client
+from whisper_dispatcher.jobs.clients import Quotas, new_key, register_key, revoke_client
 
 
 @pytest.fixture
@@ -20,8 +20,10 @@ def operators_key(namespace: Objects, cluster: Cluster) -> Iterator[str]:
     name = f"on call in {namespace.namespace}"
 
     async def created() -> str:
+        key = new_key()
         async with queue_admin(cluster) as jetstream:
-            return await create_client(jetstream, name, Quotas(operator=True))
+            await register_key(jetstream, key, name, Quotas(operator=True))
+        return key
 
     async def revoked() -> None:
         async with queue_admin(cluster) as jetstream:

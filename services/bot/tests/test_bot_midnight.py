@@ -34,4 +34,4 @@ async def test_a_recording_counts_on_the_day_it_was_sent(
     bot.stage.stand_in.after_plan.set()
     await bot.settled(user)
     days = [await bot.store.usage(user, day) for day in ("2026-12-31", "2027-01-01")]
-    assert [day.record.total_s for day in days] == [seconds, 0.0]
+    assert [sum(day.record.seconds.values()) for day in days] == [seconds, 0.0]

@@ -26,7 +26,7 @@ from whisper_dispatcher.jetstream import buckets, topology
 from whisper_dispatcher.jetstream.streams import JetStream, Stored, connected
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
-from whisper_dispatcher.jobs.clients import Quotas, create_client
+from whisper_dispatcher.jobs.clients import Quotas, new_key, register_key
 from whisper_dispatcher.jobs.index import JobIndex
 from whisper_dispatcher.loopback import free_port
 
@@ -180,7 +180,8 @@ class Stage:
 
     async def new_key(self, quotas: Quotas | None = None) -> str:
         """A client the gateway knows already."""
-        key = await create_client(self.jetstream, "another", quotas)
+        key = new_key()
+        await register_key(self.jetstream, key, "another", quotas)
         await until(lambda: self.gateway.clients.find(key) is not None)
         return key
 
@@ -212,7 +213,8 @@ async def prepare_with(jetstream: JetStream, limits: topology.Limits) -> None:
 async def stage(url: str, **settings: object) -> AsyncIterator[Stage]:
     gateway = Gateway(GatewaySettings(nats_url=url, **settings))  # type: ignore[arg-type]
     async with connected(url, name="test") as jetstream, connected(url, name="stand-in") as playing:
-        key = await create_client(jetstream, "tester")
+        key = new_key()
+        await register_key(jetstream, key, "tester")
         stand_in = StandIn(playing)
         gateway.start()
         await until(lambda: gateway.is_current)

@@ -13,16 +13,17 @@ from whisper_dispatcher.jobs.clients import (
     AmbiguousClient,
     NoSuchClient,
     Quotas,
-    create_client,
     find_client,
     list_clients,
+    new_key,
     register_key,
     revoke_client,
 )
 
 
 async def test_the_key_is_stored_as_its_hash_alone(jetstream: JetStream) -> None:
-    key = await create_client(jetstream, "bot", Quotas(requests_per_minute=60, models=("demo.en",)))
+    key = new_key()
+    await register_key(jetstream, key, "bot", Quotas(requests_per_minute=60, models=("demo.en",)))
     stored = await buckets.entries(jetstream, names.CLIENTS_BUCKET)
     data = stored[hashlib.sha256(key.encode()).hexdigest()]
     assert key.encode() not in data
@@ -31,8 +32,8 @@ async def test_the_key_is_stored_as_its_hash_alone(jetstream: JetStream) -> None
 
 
 async def test_every_client_has_its_own_id_and_webhook_secret(jetstream: JetStream) -> None:
-    await create_client(jetstream, "one")
-    await create_client(jetstream, "two")
+    await register_key(jetstream, new_key(), "one")
+    await register_key(jetstream, new_key(), "two")
     records = list((await list_clients(jetstream)).values())
     assert len({record.client for record in records}) == len(records)
     assert len({record.webhook_secret for record in records}) == len(records)
@@ -45,7 +46,8 @@ async def test_a_key_registered_again_keeps_its_client(jetstream: JetStream) -> 
 
 
 async def test_a_revoked_client_is_gone(jetstream: JetStream) -> None:
-    key = await create_client(jetstream, "leaver")
+    key = new_key()
+    await register_key(jetstream, key, "leaver")
     record = await revoke_client(jetstream, "leaver")
     assert await buckets.get(jetstream, names.CLIENTS_BUCKET, hashlib.sha256(key.encode()).hexdigest()) is None
     with pytest.raises(NoSuchClient, match="There is no API client"):
@@ -54,7 +56,7 @@ async def test_a_revoked_client_is_gone(jetstream: JetStream) -> None:
 
 async def test_clients_are_listed_however_many_there_ever_were(jetstream: JetStream) -> None:
     """What was deleted leaves a marker, and a wildcard of a batch get may match 1,024 subjects at most."""
-    await create_client(jetstream, "last")
+    await register_key(jetstream, new_key(), "last")
     gone = [f"{number:064x}" for number in range(1_100)]
     await asyncio.gather(*(buckets.delete(jetstream, names.CLIENTS_BUCKET, key) for key in gone))
     assert "last" in [record.name for record in (await list_clients(jetstream)).values()]

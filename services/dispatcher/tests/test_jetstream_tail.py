@@ -86,7 +86,7 @@ async def test_kills_of_nats_leave_no_gap_and_nothing_doubled(own_nats: NatsServ
             own_nats.kill()
             await until(lambda: not tail.is_current)
             own_nats.start()
-            assert await tail.wait_current(20)
+            await until(lambda: tail.is_current)
         writing = False
         await task
         await until(lambda: bool(acknowledged) and heard[-1] >= acknowledged[-1])
@@ -108,7 +108,6 @@ async def test_a_reader_is_not_current_while_nats_is_away(own_nats: NatsServer) 
         await tail.start()
         own_nats.kill()
         await until(lambda: not tail.is_current)
-        assert not await tail.wait_current(0.2)
         own_nats.start()
-        assert await tail.wait_current(20)
+        await until(lambda: tail.is_current)
         await tail.stop()

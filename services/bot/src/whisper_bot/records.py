@@ -212,7 +212,3 @@ class Usage(Message):
     """Seconds of audio that a user sent on a day, by note, so that a repeat counts once."""
 
     seconds: dict[str, float] = Field(default_factory=dict)
-
-    @property
-    def total_s(self) -> float:
-        return sum(self.seconds.values())

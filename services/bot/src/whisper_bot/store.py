@@ -134,10 +134,6 @@ class Store:
             return None
         return await self.note(kept.record.key)
 
-    async def waiting_updates(self) -> int:
-        info = await self._jetstream.api(f"STREAM.INFO.{UPDATES_STREAM}")
-        return int(info.get("state", {}).get("messages", 0))
-
     async def _read(self, model: type[R], subject: str) -> Kept[R] | None:
         # Of the leader: what a replica has not yet would be an update that nobody need answer.
         stored = await self._jetstream.get_last_of_leader(RECORDS_STREAM, subject)

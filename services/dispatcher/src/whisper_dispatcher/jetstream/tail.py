@@ -65,14 +65,6 @@ class Tail:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def wait_current(self, timeout_s: float) -> bool:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._caught_up.wait()
-        except TimeoutError:
-            return False
-        return self.is_current
-
     def _on_disconnect(self) -> None:
         self._caught_up.clear()
         self._restart.set()

@@ -45,13 +45,6 @@ def key_hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-async def create_client(jetstream: JetStream, name: str, quotas: Quotas | None = None) -> str:
-    """The API key of the new client; nobody can read it back later."""
-    key = new_key()
-    await register_key(jetstream, key, name, quotas)
-    return key
-
-
 async def register_key(jetstream: JetStream, key: str, name: str, quotas: Quotas | None = None) -> ClientRecord:
     """A client for a key made elsewhere. One that is there already keeps its id, and so its jobs."""
     stored = await buckets.get(jetstream, names.CLIENTS_BUCKET, key_hash(key))
