@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from journal_harness import unique
@@ -15,7 +15,7 @@ from whisper_contracts.messages import Attempt, TranscribeOptions, WindowFailure
 from whisper_contracts.pcm import BYTES_PER_SECOND
 from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.pull import Delivery, Puller
-from whisper_dispatcher.jetstream.streams import JetStream
+from whisper_dispatcher.jetstream.streams import JetStream, connected
 from whisper_dispatcher.jobs import journal, retry
 from whisper_dispatcher.worker import source
 from whisper_dispatcher.worker.source import WindowSource
@@ -212,3 +212,21 @@ async def test_the_server_is_free_for_its_next_window_while_the_result_is_stored
     may_store.set()
     await running
     assert await window.journal() == {"window.0": 1}
+
+
+async def test_a_result_is_left_to_the_queue_when_nats_has_closed_the_connection_for_good(
+    nats_url: str, window: Window, puller: Puller
+) -> None:
+    """A worker whose login ended never ended itself."""
+    await window.publish("interactive")
+    delivery = await puller.pull(expires_s=5)
+    assert delivery
+    async with connected(nats_url, name="worker") as worker:
+        run = replace(window, jetstream=worker).run_of(delivery)
+        await worker.client.close()  # what nats-py does when NATS takes a login back
+        await asyncio.wait_for(run.run(QuickServer(), asyncio.Event()), 5)  # type: ignore[arg-type]
+    await delivery.hand_back()  # a lost worker's comes again by itself, but after its ack wait
+    again = await puller.pull(expires_s=5)
+    assert again
+    await window.run_of(again).run(QuickServer(), asyncio.Event())  # type: ignore[arg-type]
+    assert (await window.journal())["window.0"] == 1

@@ -127,6 +127,11 @@ class Connection:
     def is_connected(self) -> bool:
         return self.client.is_connected
 
+    @property
+    def is_lost(self) -> bool:
+        """The client will not connect again."""
+        return self.client.is_closed
+
     async def close(self) -> None:
         self._is_closing = True
         if self._following:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -54,7 +53,8 @@ class WindowRun:
         try:
             await self._run(server, cancelled)
         except (QueueUnavailable, QueueFull) as error:
-            # The result is not lost by this, only a count of attempts: the message comes again after its ack wait.
+            # The message comes again after its ack wait: a count of attempts is lost by this, and a result only where
+            # NATS has closed the connection for good.
             log.warning("window left to the queue", job=self.task.job, window=self.task.index, reason=str(error))
         finally:
             self.server_is_free.set()
@@ -210,10 +210,13 @@ class WindowRun:
         }
 
     async def _write(self, subject: str, result: WindowResult) -> None:
-        """The inference is paid for: wait for NATS rather than do it again."""
+        """The inference is paid for: wait for NATS rather than do it again, unless this connection will not come back."""
         while True:
-            with suppress(QueueUnavailable, QueueFull):
+            try:
                 await journal.write_once(self.jetstream, subject, result)
                 return
+            except (QueueUnavailable, QueueFull):
+                if self.jetstream.is_lost:
+                    raise
             log.warning("result not stored yet", job=self.task.job, window=self.task.index)
             await asyncio.sleep(JOURNAL_RETRY_S)
