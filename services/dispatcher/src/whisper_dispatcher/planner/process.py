@@ -6,9 +6,7 @@ import asyncio
 import errno
 import signal
 from collections import Counter
-from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -29,10 +27,9 @@ from whisper_dispatcher.planner.hooks import HookSender
 from whisper_dispatcher.planner.job_run import JobRun
 from whisper_dispatcher.planner.maintenance import Maintenance
 from whisper_dispatcher.planner.settings import PlannerSettings
+from whisper_dispatcher.stopping import unless_stopped
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
 
 PULL_S = 5.0
 RECORD_WAIT_S = 5.0
@@ -84,7 +81,7 @@ class Planner:
         await puller.start()
         free = asyncio.Semaphore(slots)
         held: set[asyncio.Task[None]] = set()
-        while not self._stopping.is_set() and await self._unless_stopped(free.acquire()):
+        while not self._stopping.is_set() and await unless_stopped(self._stopping, free.acquire()):
             delivery = await self._next(puller)
             if delivery is None:
                 free.release()
@@ -101,22 +98,10 @@ class Planner:
 
     async def _next(self, puller: Puller) -> Delivery | None:
         try:
-            return await self._unless_stopped(puller.pull(expires_s=PULL_S))
+            return await unless_stopped(self._stopping, puller.pull(expires_s=PULL_S))
         except QueueUnavailable:
             await asyncio.sleep(0.2)
             return None
-
-    async def _unless_stopped(self, waiting: Coroutine[Any, Any, T]) -> T | None:
-        """What it waits for, or None as soon as this planner is to stop."""
-        waited = asyncio.create_task(waiting)
-        stop = asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait({waited, stop}, return_when=asyncio.FIRST_COMPLETED)
-            return waited.result() if waited.done() else None
-        finally:
-            for task in (waited, stop):
-                task.cancel()
-            await asyncio.gather(waited, stop, return_exceptions=True)
 
     async def _hold(self, delivery: Delivery) -> None:
         if delivery.sequence in self._holding:

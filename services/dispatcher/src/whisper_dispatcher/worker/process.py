@@ -6,6 +6,7 @@ import asyncio
 import random
 import signal
 import time
+from contextlib import AsyncExitStack
 
 import structlog
 from nats.aio.msg import Msg
@@ -19,6 +20,7 @@ from whisper_dispatcher.jetstream import topology
 from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Delivery
 from whisper_dispatcher.jetstream.streams import JetStream
+from whisper_dispatcher.stopping import unless_stopped
 from whisper_dispatcher.worker import heartbeat
 from whisper_dispatcher.worker.golden import GoldenClip, default_clip
 from whisper_dispatcher.worker.settings import WorkerSettings
@@ -95,7 +97,12 @@ class Worker:
         async with asyncio.TaskGroup() as runs:
             before: asyncio.Task[None] | None = None
             while not self._stopping.is_set():
-                async with self.supervisor.slot(slot) as server:
+                async with AsyncExitStack() as held:
+                    # A server that is down may stay so for ever.
+                    lent = held.enter_async_context(self.supervisor.slot(slot))
+                    server = await unless_stopped(self._stopping, lent)
+                    if server is None or self._stopping.is_set():
+                        break
                     run = await self._next_run(source, server, rng)
                     if run is None:
                         continue
