@@ -97,6 +97,29 @@ async def test_the_next_caller_joins_the_request_that_is_under_way(
     assert delivery.deliveries == 1
 
 
+@pytest.mark.parametrize("expires_s", [None, 30.0])
+async def test_a_consumer_that_does_not_answer_is_not_taken_for_an_empty_queue(
+    jetstream: JetStream, expires_s: float | None
+) -> None:
+    """Who pulls again at once where nothing is did it thousands of times a second."""
+    puller = Puller(jetstream, names.WINDOWS_STREAM, "missing")
+    await puller.start()
+    with pytest.raises(QueueUnavailable):
+        await asyncio.wait_for(puller.pull(expires_s=expires_s), 5)
+    await puller.stop()
+
+
+async def test_a_consumer_that_goes_away_ends_the_pull_and_says_why(
+    jetstream: JetStream, model: str, puller: Puller
+) -> None:
+    waiting = asyncio.create_task(puller.pull(expires_s=30))
+    assert not await _done_soon(waiting)
+    consumer = names.windows_consumer(model, "interactive")
+    await jetstream.api(f"CONSUMER.DELETE.{names.WINDOWS_STREAM}.{consumer}")
+    with pytest.raises(QueueUnavailable, match="Consumer Deleted"):
+        await asyncio.wait_for(waiting, 5)
+
+
 async def test_cancelled_pulls_lose_nothing(jetstream: JetStream, model: str, puller: Puller) -> None:
     total = 100
     got: list[bytes] = []

@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 PULL_GRACE_S = 2.0
 """How long after its expiry an unanswered request counts as lost (a reconnect loses it)."""
+NOTHING_THERE = ("404", "408")
+"""At once, and at a request's expiry. Any other status says why the consumer could not look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,11 @@ class Puller:
         return asyncio.get_running_loop().time() < self._outstanding_until
 
     async def pull(self, *, expires_s: float | None = None) -> Delivery | None:
-        """The next message, or None when there is none: at once without `expires_s`, else within it."""
+        """The next message, or None when there is none: at once without `expires_s`, else within it.
+
+        Raises QueueUnavailable at once where the consumer is missing, moves or has too many requests: wait a little
+        before the next pull.
+        """
         if not self._jetstream.is_connected:
             raise QueueUnavailable("NATS is away")
         if self._is_outstanding and expires_s is None:
@@ -125,13 +131,11 @@ class Puller:
                 return await waiter
         except TimeoutError:
             self._outstanding_until = 0.0
-            # The message may have come in the very moment the time was up.
-            return waiter.result() if waiter.done() and not waiter.cancelled() else None
+            return _brought(waiter)
         except TRANSPORT_ERRORS as error:
             raise QueueUnavailable("NATS is away") from error
         except asyncio.CancelledError:
-            # The message may have come in the very moment its caller went away.
-            if waiter.done() and not waiter.cancelled() and (late := waiter.result()):
+            if late := _brought(waiter):
                 await late.hand_back()
             raise
         finally:
@@ -146,22 +150,32 @@ class Puller:
         await self._jetstream.client.publish(self._request_subject, json.dumps(body).encode(), reply=reply)
 
     async def _on_message(self, message: Msg) -> None:
-        status = (message.headers or {}).get("Status")
-        if status:
+        headers = message.headers or {}
+        if status := headers.get("Status"):
             # A status names its request by subject; one of a request given up long ago ends nothing.
             if message.subject == f"{self._inbox}.{self._number}":
-                self._finish(None)
+                why = headers.get("Description", "nobody answers")
+                self._finish(None if status in NOTHING_THERE else QueueUnavailable(f"the consumer is away: {why}"))
             return
         delivery = Delivery(message, self._jetstream.client)
         if not self._finish(delivery):
             await delivery.hand_back()
 
-    def _finish(self, delivery: Delivery | None) -> bool:
+    def _finish(self, outcome: Delivery | QueueUnavailable | None) -> bool:
         self._outstanding_until = 0.0
         if self._waiter is None or self._waiter.done():
             return False
-        self._waiter.set_result(delivery)
+        if isinstance(outcome, QueueUnavailable):
+            self._waiter.set_exception(outcome)
+        else:
+            self._waiter.set_result(outcome)
         return True
+
+
+def _brought(waiter: asyncio.Future[Delivery | None]) -> Delivery | None:
+    """What came in the very moment the time was up, or the caller went away."""
+    has_come = waiter.done() and not waiter.cancelled() and waiter.exception() is None
+    return waiter.result() if has_come else None
 
 
 async def keep_in_progress(delivery: Delivery, every_s: float) -> None:
