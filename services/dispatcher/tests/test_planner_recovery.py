@@ -31,6 +31,7 @@ from whisper_dispatcher.planner import job_run, process
 from whisper_dispatcher.planner.cage import Reply
 from whisper_dispatcher.planner.decode import Decoder
 from whisper_dispatcher.planner.job_run import JobRun
+from whisper_dispatcher.planner.process import Planner
 
 
 @pytest.fixture
@@ -173,6 +174,48 @@ async def test_a_job_waits_until_a_full_disk_has_room(stage: Stage, monkeypatch:
     await until(lambda: disk.tries > process.MAX_CRASHES)
     disk.is_full = False
     assert await stage.final(view) == "completed"
+
+
+class CountedDecoder(Decoder):
+    times = 0
+
+    async def decode(self, source: bytes | Path, target: Path, *, is_bulk: bool = False) -> float:
+        self.times += 1
+        return await super().decode(source, target, is_bulk=is_bulk)
+
+
+async def counted_decoder(planner: Planner) -> CountedDecoder:
+    await planner.decoder.close()
+    planner.decoder = decoder = CountedDecoder(max_duration_s=60)
+    return decoder
+
+
+async def limit_windows(stage: Stage, **limits: int) -> None:
+    (usual,) = (each for each in topology.streams(topology.Limits()) if each["name"] == names.WINDOWS_STREAM)
+    answer = await stage.jobs.jetstream.api(f"STREAM.UPDATE.{names.WINDOWS_STREAM}", usual | limits)
+    assert "error" not in answer
+
+
+@pytest.mark.parametrize("seconds", [3, 40])
+async def test_a_recording_is_decoded_once_however_long_the_queue_is_full(
+    stage: Stage, seconds: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(job_run, "FULL_RETRY_S", 0.05)
+    await stage.start_worker()
+    planner, _ = await stage.start_planner()
+    decoder = await counted_decoder(planner)
+    await limit_windows(stage, max_bytes=1000)
+    try:
+        view = await stage.submit(encoded("ogg", "libopus", seconds=seconds))
+        said = ""
+        async with asyncio.timeout(LIMIT_S):
+            while said.count("the queue is full") < 3:
+                said += capsys.readouterr().out
+                await asyncio.sleep(0.02)
+    finally:
+        await limit_windows(stage)
+    assert await stage.final(view) == "completed"
+    assert decoder.times == 1
 
 
 class DyingFamily(Decoder):

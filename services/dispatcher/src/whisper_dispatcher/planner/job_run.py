@@ -24,7 +24,7 @@ from whisper_contracts.messages import (
     WindowTask,
 )
 from whisper_dispatcher import tracing
-from whisper_dispatcher.jetstream.errors import QueueUnavailable
+from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable
 from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView
@@ -40,6 +40,8 @@ log = structlog.get_logger()
 
 RECHECK_S = 30.0
 """How often a job that waits compares what it published with what the stream still holds."""
+FULL_RETRY_S = 2.0
+"""Between two tries to publish into a queue that is full."""
 
 
 @dataclass
@@ -104,8 +106,7 @@ class JobRun:
             plan = await self._plan(recording)
             if len(plan.windows) == 1:
                 # A single window is the same whoever cuts it, so it need not wait for the plan to be on disk.
-                await asyncio.gather(self._journal_plan(plan), self._publish(recording, plan, 0, self.record.options))
-                published.add(0)
+                await asyncio.gather(self._journal_plan(plan), self._publish_next(recording, plan, published))
             else:
                 plan = await self._journal_plan(plan)
             log.info(
@@ -114,11 +115,11 @@ class JobRun:
         with self.index.watch(self.view.job) as changed:
             while not self._has_ended(plan):
                 changed.clear()
-                await self._publish_next(recording, plan, published)
+                had_room = await self._publish_next(recording, plan, published)
                 if self._has_ended(plan):
                     return
                 try:
-                    async with asyncio.timeout(RECHECK_S):
+                    async with asyncio.timeout(RECHECK_S if had_room else FULL_RETRY_S):
                         await changed.wait()
                 except TimeoutError:
                     published = await self._still_queued()
@@ -133,12 +134,18 @@ class JobRun:
             raise JobFailed(failure.reason, failure.message)
         return self.view.is_final or len(self.view.done) >= len(plan.windows)
 
-    async def _publish_next(self, recording: Recording, plan: Plan, published: set[int]) -> None:
+    async def _publish_next(self, recording: Recording, plan: Plan, published: set[int]) -> bool:
+        """False when the queue has no room: the recording stays open until it has, or it would be decoded again."""
         options = self.record.options
         ahead = self.settings.windows_ahead
         for index in next_windows(len(plan.windows), self.view.done, published, options, ahead):
-            await self._publish(recording, plan, index, await self._pinned(options, index))
+            try:
+                await self._publish(recording, plan, index, await self._pinned(options, index))
+            except QueueFull:
+                log.warning("window put off: the queue is full", job=self.view.job, window=index)
+                return False
             published.add(index)
+        return True
 
     async def _pinned(self, options: TranscribeOptions, index: int) -> TranscribeOptions:
         """The language that the first window was found to speak holds for the others."""
