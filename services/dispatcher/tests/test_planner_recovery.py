@@ -18,6 +18,7 @@ from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import (
     HookTask,
     Segment,
+    TranscribeOptions,
     WindowFailure,
     WindowResult,
     WindowTask,
@@ -215,6 +216,25 @@ async def test_a_recording_is_decoded_once_however_long_the_queue_is_full(
     finally:
         await limit_windows(stage)
     assert await stage.final(view) == "completed"
+    assert decoder.times == 1
+
+
+@pytest.mark.parametrize("options", [{"language": None}, {"mode": "sequential"}], ids=["language", "sequential"])
+async def test_a_result_that_a_replica_lacks_is_asked_for_again(stage: Stage, options: dict[str, object]) -> None:
+    """The job was handed back, and its recording decoded a second time."""
+    await stage.start_worker()
+    planner, _ = await stage.start_planner()
+    decoder = await counted_decoder(planner)
+    audio = encoded("ogg", "libopus", seconds=40)
+    view = await stage.jobs.accept(
+        audio=audio, options=TranscribeOptions(model=MODEL, **({"language": "en"} | options))
+    )
+    subject = names.window_result_subject(MODEL, view.client, view.job, 0)
+    planner.jetstream = BehindAtFirst(planner.jetstream, subject, subject)
+    assert view.record
+    await journal.queue_plan(stage.jobs.jetstream, view.record, generation=0)
+    assert await stage.final(view) == "completed"
+    assert await stage.texts(view) == [" w0", " w1"]
     assert decoder.times == 1
 
 

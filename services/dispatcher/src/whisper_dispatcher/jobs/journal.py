@@ -48,6 +48,16 @@ async def read_results(jetstream: JetStream, view: JobView, indexes: list[int]) 
     return {result.index: result for result in results}
 
 
+async def read_result(jetstream: JetStream, view: JobView, index: int) -> WindowResult | None:
+    """None when there is none: a replica that is behind is asked again."""
+    subject = names.window_result_subject(view.model, view.client, view.job, index)
+    while (stored := await jetstream.get_last(names.JOURNAL_STREAM, subject)) is None:
+        if not await jetstream.holds(names.JOURNAL_STREAM, subject):
+            return None
+        await asyncio.sleep(_REPLICA_LOOK_S)
+    return WindowResult.decode(stored.data)
+
+
 async def write_once(jetstream: JetStream, subject: str, message: Message) -> bool:
     """False when somebody else was first; then what they wrote counts."""
     try:

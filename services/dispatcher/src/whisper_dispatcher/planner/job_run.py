@@ -151,15 +151,8 @@ class JobRun:
         """The language that the first window was found to speak holds for the others."""
         if options.language or index == 0:
             return options
-        first = (await self._results([0])).get(0)
+        first = await journal.read_result(self.jetstream, self.view, 0)
         return options.model_copy(update={"language": first.language or None}) if first else options
-
-    async def _results(self, indexes: list[int]) -> dict[int, WindowResult]:
-        """Raises QueueUnavailable where a replica has not what the index has seen."""
-        found = await journal.read_results(self.jetstream, self.view, indexes)
-        if self.view.done & set(indexes) - found.keys():
-            raise QueueUnavailable("a replica of the journal is behind")
-        return found
 
     async def _publish(self, recording: Recording, plan: Plan, index: int, options: TranscribeOptions) -> None:
         span, view = plan.windows[index], self.view
@@ -172,7 +165,7 @@ class JobRun:
             return
         prompt = options.prompt
         if options.mode == "sequential" and index:
-            prompt = tail_of((await self._results([index - 1])).get(index - 1), prompt)
+            prompt = tail_of(await journal.read_result(self.jetstream, view, index - 1), prompt)
         task = WindowTask(
             job=view.job,
             client=view.client,
