@@ -16,6 +16,9 @@ from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import (
     MAX_WINDOW_S,
     DeadLetter,
+    Segment,
+    WindowResult,
+    WindowTask,
 )
 from whisper_contracts.pcm import BYTES_PER_SECOND
 from whisper_dispatcher.jetstream import objects
@@ -123,6 +126,36 @@ async def test_the_language_of_the_first_window_holds_for_all(stage: Stage, behi
     assert [(task.index, task.options.language) for task in tasks[:1]] == [(0, None)]
     assert {task.options.language for task in tasks[1:]} == {"de"}
     assert len(tasks) > 2
+
+
+async def test_the_language_is_that_of_the_first_words(stage: Stage) -> None:
+    """Silence let every window guess for itself, and what was guessed of music was forced on the whole recording."""
+
+    def answer(task: WindowTask) -> WindowResult:
+        segments = (Segment(start_s=task.start_s, end_s=task.end_s, text=" hallo"),)
+        music = task.start_s < 90
+        return WindowResult(index=task.index, language="nn" if music else "de", segments=() if music else segments)
+
+    stage.worker.answer = answer
+    await stage.start_worker()
+    await stage.start_planner()
+    view = await stage.submit(as_wav(pause(60), tone(120)), language=None)
+    assert await stage.final(view) == "completed"
+    tasks = stage.worker.of(view)
+    heard = next(place for place, task in enumerate(tasks) if task.start_s >= 90)
+    assert min(task.index for task in tasks) > 0, "the first window is silent"
+    assert heard > 0, "the second part is music"
+    assert {task.options.language for task in tasks[: heard + 1]} == {None}
+    assert {task.options.language for task in tasks[heard + 1 :]} == {"de"}
+
+
+async def test_a_recording_without_any_words_ends_with_none(stage: Stage) -> None:
+    stage.worker.answer = lambda task: WindowResult(index=task.index, language="nn")
+    await stage.start_worker()
+    await stage.start_planner()
+    view = await stage.submit(as_wav(pause(100), tone(100)), language=None)
+    assert await stage.final(view) == "completed"
+    assert set(await stage.texts(view)) == {""}
 
 
 async def test_sequential_windows_are_prompted_with_the_one_before(stage: Stage) -> None:

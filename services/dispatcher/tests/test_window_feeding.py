@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from whisper_contracts.messages import Segment, TranscribeOptions, WindowResult
-from whisper_dispatcher.planner.feeding import PROMPT_CHARACTERS, next_windows, tail_of
+from whisper_dispatcher.planner.feeding import PROMPT_CHARACTERS, language_of, next_windows, tail_of
 
 ENGLISH = TranscribeOptions(model="m", language="en")
 UNKNOWN = TranscribeOptions(model="m")
@@ -23,7 +23,8 @@ SEQUENTIAL = TranscribeOptions(model="m", language="en", mode="sequential")
         (ENGLISH, {1, 2}, {1, 2}, [0, 3, 4]),
         (UNKNOWN, set(), set(), [0]),
         (UNKNOWN, set(), {0}, []),
-        (UNKNOWN, {0}, {0}, [1, 2, 3]),
+        (UNKNOWN, {0}, {0}, [1]),
+        (UNKNOWN, {0}, {0, 1}, []),
         (SEQUENTIAL, set(), set(), [0]),
         (SEQUENTIAL, {0}, {0}, [1]),
         (SEQUENTIAL, {0}, {0, 1}, []),
@@ -47,6 +48,15 @@ def test_every_window_is_queued_once(options: TranscribeOptions) -> None:
         assert len(published - done) <= 4
         done.add(max(published - done))
     assert sorted(order) == list(range(20))
+
+
+def test_only_a_window_with_words_tells_the_language() -> None:
+    words = (Segment(start_s=0, end_s=1, text=" Guten Tag."),)
+    assert language_of(WindowResult(index=0, language="de", segments=words)) == "de"
+    assert language_of(WindowResult(index=0, language="", segments=words)) is None
+    assert language_of(WindowResult(index=0, language="de", segments=(Segment(start_s=0, end_s=1, text=" "),))) is None
+    assert language_of(WindowResult(index=0, language="nn")) is None
+    assert language_of(None) is None
 
 
 def test_a_window_is_prompted_with_what_was_said_before_it() -> None:

@@ -13,14 +13,21 @@ PROMPT_CHARACTERS = 400
 def next_windows(total: int, done: Set[int], published: Set[int], options: TranscribeOptions, ahead: int) -> list[int]:
     """The windows to publish now, in order.
 
-    Sequential mode queues one after another. So does a job whose language is to be detected, until its first
-    window is back; from then on the language found is pinned and up to `ahead` windows are queued at a time.
+    Sequential mode queues one after another. So does a job whose language is to be detected, until a window with
+    words is back; from then on `options` has the language found, and up to `ahead` windows are queued at a time.
     """
-    if options.mode == "sequential" or (options.language is None and 0 not in done):
+    if options.mode == "sequential" or options.language is None:
         ahead = 1
     in_flight = len(published - done)
     waiting = (index for index in range(total) if index not in done and index not in published)
     return [index for index, _ in zip(waiting, range(ahead - in_flight), strict=False)]
+
+
+def language_of(result: WindowResult | None) -> str | None:
+    """None where nobody speaks: what is made out in silence or music says nothing of the rest."""
+    if result is None or not any(segment.text.strip() for segment in result.segments):
+        return None
+    return result.language or None
 
 
 def tail_of(result: WindowResult | None, prompt: str) -> str:

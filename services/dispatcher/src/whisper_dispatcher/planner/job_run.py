@@ -7,7 +7,7 @@ next one, which finds the plan and the results in the journal and goes on from t
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -32,7 +32,7 @@ from whisper_dispatcher.logs import trace_id
 from whisper_dispatcher.planner import recording as recordings
 from whisper_dispatcher.planner.cut import silent
 from whisper_dispatcher.planner.decode import Decoder
-from whisper_dispatcher.planner.feeding import next_windows, tail_of
+from whisper_dispatcher.planner.feeding import language_of, next_windows, tail_of
 from whisper_dispatcher.planner.recording import Recording
 from whisper_dispatcher.planner.settings import PlannerSettings
 
@@ -53,6 +53,13 @@ class JobRun:
     view: JobView
     record: JobRecord
     generation: int
+    _options: TranscribeOptions = field(init=False)
+    """As asked for, and with the language once it is known."""
+    _wordless: set[int] = field(default_factory=set)
+    """Windows whose result tells no language."""
+
+    def __post_init__(self) -> None:
+        self._options = self.record.options
 
     async def run(self) -> None:
         """Returns when the job is final. Raises QueueUnavailable; may be cancelled at any point."""
@@ -136,26 +143,30 @@ class JobRun:
 
     async def _publish_next(self, recording: Recording, plan: Plan, published: set[int]) -> bool:
         """False when the queue has no room: the recording stays open until it has, or it would be decoded again."""
-        options = self.record.options
+        await self._pin_language()
         ahead = self.settings.windows_ahead
-        for index in next_windows(len(plan.windows), self.view.done, published, options, ahead):
+        for index in next_windows(len(plan.windows), self.view.done, published, self._options, ahead):
             try:
-                await self._publish(recording, plan, index, await self._pinned(options, index))
+                await self._publish(recording, plan, index)
             except QueueFull:
                 log.warning("window put off: the queue is full", job=self.view.job, window=index)
                 return False
             published.add(index)
         return True
 
-    async def _pinned(self, options: TranscribeOptions, index: int) -> TranscribeOptions:
-        """The language that the first window was found to speak holds for the others."""
-        if options.language or index == 0:
-            return options
-        first = await journal.read_result(self.jetstream, self.view, 0)
-        return options.model_copy(update={"language": first.language or None}) if first else options
+    async def _pin_language(self) -> None:
+        """The language of the first words that were heard holds for all that follows."""
+        if self._options.language:
+            return
+        for index in sorted(self.view.done - self._wordless):
+            result = await journal.read_result(self.jetstream, self.view, index)
+            if language := language_of(result):
+                self._options = self._options.model_copy(update={"language": language})
+                return
+            self._wordless.add(index)
 
-    async def _publish(self, recording: Recording, plan: Plan, index: int, options: TranscribeOptions) -> None:
-        span, view = plan.windows[index], self.view
+    async def _publish(self, recording: Recording, plan: Plan, index: int) -> None:
+        span, view, options = plan.windows[index], self.view, self._options
         pcm = recording.window(span)
         if silent(pcm):
             subject = names.window_result_subject(options.model, view.client, view.job, index)
