@@ -19,6 +19,7 @@ from journal_harness import Book, book
 from webhook_receiver import Receiver, listening
 
 from whisper_contracts import names
+from whisper_contracts.failures import FailureReason
 from whisper_contracts.messages import ClientRecord, HookTask
 from whisper_dispatcher.jetstream import buckets, topology
 from whisper_dispatcher.jetstream.streams import JetStream
@@ -55,8 +56,8 @@ async def sender(jobs: Book, *, allow_private: bool = True, index: JobIndex | No
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def queue_hook(jobs: Book, view: JobView, url: str) -> None:
-    task = HookTask(job=view.job, client=jobs.client, url=url)
+async def queue_hook(jobs: Book, view: JobView, url: str, generation: int = 0) -> None:
+    task = HookTask(job=view.job, client=jobs.client, url=url, generation=generation)
     await jobs.jetstream.publish(names.hook_subject(jobs.client, view.job), task.encode())
 
 
@@ -161,6 +162,48 @@ async def test_a_planner_behind_the_journal_keeps_the_webhook(
         await nothing_queued(jobs)
         await tail.stop()
     assert [headers["webhook-id"] for _, headers, _ in receiver.seen] == [f"{view.job}-0-0"]
+
+
+async def failed(jobs: Book) -> JobView:
+    view = await jobs.accept()
+    assert await journal.fail(jobs.jetstream, view, FailureReason.SERVER_ERROR, "It broke.")
+    assert await jobs.index.wait_final(view.job, 30)
+    return view
+
+
+async def test_a_webhook_of_a_job_that_was_requeued_is_dropped(jobs: Book, receiver: Receiver) -> None:
+    """It came round until the job was completed, and told that a second time."""
+    view = await failed(jobs)
+    assert await journal.requeue(jobs.jetstream, view)
+    await until(lambda: not view.is_final)
+    async with sender(jobs):
+        await queue_hook(jobs, view, receiver.url())
+        await nothing_queued(jobs)
+        await queue_hook(jobs, view, receiver.url(), generation=1)
+        assert await journal.complete(jobs.jetstream, view)
+        await nothing_queued(jobs)
+    assert [headers["webhook-id"] for _, headers, _ in receiver.seen] == [f"{view.job}-0-1"]
+
+
+async def test_a_planner_that_has_not_heard_of_a_requeue_keeps_its_webhook(
+    jobs: Book, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It told the failure of before in its place, and nobody the completion."""
+    monkeypatch.setattr(hooks, "STATE_WAIT_S", 0.1)
+    monkeypatch.setattr(hooks, "LOOK_AGAIN_S", 0.1)
+    view = await failed(jobs)
+    before = (await hooks_consumer(jobs))["delivered"]["consumer_seq"]
+    async with sender(jobs):
+        await queue_hook(jobs, view, receiver.url(), generation=1)
+        async with asyncio.timeout(15):
+            while (await hooks_consumer(jobs))["delivered"]["consumer_seq"] < before + 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert receiver.seen == []
+        assert await journal.requeue(jobs.jetstream, view)
+        await until(lambda: not view.is_final)
+        assert await journal.complete(jobs.jetstream, view)
+        await nothing_queued(jobs)
+    assert [json.loads(body)["type"] for _, _, body in receiver.seen] == ["job.completed"]
 
 
 async def test_a_webhook_of_an_erased_job_is_dropped(

@@ -244,6 +244,10 @@ class JobIndex:
         """The job once it is final, else None after the limit."""
         return await self._wait(job, timeout_s, lambda view: view.is_final)
 
+    async def wait_ended(self, job: str, generation: int, timeout_s: float) -> JobView | None:
+        """The job once this generation of it is final or another has followed, else None after the limit."""
+        return await self._wait(job, timeout_s, lambda view: (view.generation, view.is_final) >= (generation, True))
+
     async def _wait(self, job: str, timeout_s: float, holds: Callable[[JobView], bool]) -> JobView | None:
         with self.watch(job) as changed:
             try:

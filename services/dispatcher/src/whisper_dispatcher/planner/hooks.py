@@ -169,7 +169,7 @@ class HookSender:
             self._in_flight[task.client] -= 1
 
     async def _deliver(self, http: httpx.AsyncClient, task: HookTask, delivery: Delivery) -> None:
-        view = await self.index.wait_final(task.job, STATE_WAIT_S)
+        view = await self.index.wait_ended(task.job, task.generation, STATE_WAIT_S)
         if view is None:
             if await self._is_erased(task):
                 log.info("webhook of an erased job dropped", job=task.job)
@@ -177,6 +177,10 @@ class HookSender:
             else:
                 # The planner died in between, or this one is behind the journal.
                 await delivery.hand_back(delay_s=LOOK_AGAIN_S)
+            return
+        if view.generation > task.generation:
+            log.info("webhook of a job that was requeued since dropped", job=task.job)
+            await delivery.ack()
             return
         try:
             status = await self._send(http, task, view)
