@@ -263,6 +263,8 @@ async def test_an_upload_noted_by_a_gateway_that_died_is_a_new_job(on: Stage) ->
         ("ftp://example.com/x", "invalid_callback"),
         ("example.com", "invalid_callback"),
         ("http://[::1", "invalid_callback"),
+        ("http://пример..рф/hook", "invalid_callback"),
+        ("http://example.com/\x7f", "invalid_callback"),
         ("http://127.0.0.1:8000/hook", "private_callback"),
         ("http://[fd00::1]/hook", "private_callback"),
         ("http://169.254.169.254/latest", "private_callback"),

@@ -123,6 +123,24 @@ async def test_a_redirect_is_a_failure_and_is_not_followed(jobs: Book, receiver:
     assert [target for target, _, _ in receiver.seen] == ["/hook?a=1"] * 2
 
 
+async def test_a_host_may_have_letters_of_any_language(
+    jobs: Book, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was accepted, and no try could succeed."""
+    look_up = socket.getaddrinfo
+
+    def known(host: str, *args: Any, **options: Any) -> Any:
+        return look_up("127.0.0.1" if host == "xn--e1afmkfd.xn--p1ai" else host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", known)
+    view = await completed(jobs)
+    async with sender(jobs):
+        await queue_hook(jobs, view, f"http://пример.рф:{receiver.port}/hook")
+        await until(lambda: len(receiver.seen) == 1, limit_s=10)
+        await nothing_queued(jobs)
+    assert receiver.seen[0][1]["host"] == f"xn--e1afmkfd.xn--p1ai:{receiver.port}"
+
+
 async def test_an_address_that_is_not_public_is_refused(jobs: Book, receiver: Receiver) -> None:
     view = await completed(jobs)
     async with sender(jobs, allow_private=False):

@@ -186,9 +186,11 @@ def callback_url(form: Form, *, allow_private: bool) -> str | None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")
     except ValueError:
         host = None
-    if not host or parts.scheme not in ("http", "https") or len(url) > MAX_CALLBACK_CHARACTERS:
+    is_readable = url.isprintable() and len(url) <= MAX_CALLBACK_CHARACTERS
+    if not host or parts.scheme not in ("http", "https") or not is_readable:
         raise bad_request(
             "callback_url must be an http or https address with a host.", code="invalid_callback", param="callback_url"
         )

@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
-from urllib.parse import urlsplit
 
 import httpx
 import structlog
@@ -220,16 +219,16 @@ class HookSender:
 
     async def _post(self, http: httpx.AsyncClient, url: str, body: bytes, headers: dict[str, str]) -> int:
         """The status; what else the receiver answers is not read."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        target = httpx.URL(url)
+        host = target.raw_host.decode()
+        port = target.port or (443 if target.scheme == "https" else 80)
         address = check_addresses(host, await _resolve(host, port), allow_private=self.allow_private)
         async with http.stream(
             "POST",
             # Connected to the very address that was checked: a second look-up could answer otherwise.
-            httpx.URL(url).copy_with(host=address),
+            target.copy_with(host=address),
             content=body,
-            headers={**headers, "host": parts.netloc.rpartition("@")[2]},
+            headers={**headers, "host": target.netloc.decode()},
             extensions={"sni_hostname": host},
         ) as response:
             return response.status_code
