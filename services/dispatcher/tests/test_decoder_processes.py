@@ -88,11 +88,20 @@ async def test_cancelling_kills_the_child_and_removes_the_target(decoder: Decode
     assert not target.exists()
 
 
-async def test_a_killed_child_is_bad_audio_and_the_next_file_decodes(
+async def test_a_file_is_not_blamed_for_one_killed_child(decoder: Decoder, hour: Path, target: Path) -> None:
+    """The machine may have been out of memory. It ended the job as bad audio."""
+    task, child = await stopped_in_the_middle(decoder, hour, target)
+    os.kill(child, signal.SIGKILL)
+    assert await task == pytest.approx(3600, abs=1)
+
+
+async def test_a_file_that_kills_two_children_is_bad_audio_and_the_next_file_decodes(
     decoder: Decoder, hour: Path, target: Path
 ) -> None:
     task, child = await stopped_in_the_middle(decoder, hour, target)
     os.kill(child, signal.SIGKILL)
+    await until(lambda: not Path(f"/proc/{child}").exists())
+    os.kill(await decoding_child(decoder), signal.SIGKILL)
     with pytest.raises(JobFailed, match="within the memory and time"):
         await task
     assert await decoder.decode(encoded("ogg", "libopus"), target) == pytest.approx(2, abs=0.1)

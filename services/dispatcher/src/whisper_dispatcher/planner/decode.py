@@ -23,6 +23,8 @@ SLOWEST_SPEED: Final = 20
 LEAST_CPU_S: Final = 10
 # A busy machine gives a decoder a share of a core only.
 WALL_PER_CPU: Final = 3
+KILLED: Final = Reply(reason=FailureReason.BAD_AUDIO, message=BEYOND_LIMITS)
+"""By a limit, by a fault in a decoder, or by the machine; which of them nobody tells."""
 
 
 @dataclass(slots=True)
@@ -95,8 +97,10 @@ class Decoder:
         """
         async with self._bulk_slots if is_bulk else nullcontext(), self._slots:
             with _opened(source, target) as fds:
-                # The first try may meet a zygote that has just died.
-                reply = await self._ask(fds) or await self._ask(fds)
+                reply = await self._ask(fds)
+                if reply is None or reply is KILLED:
+                    # Of a zygote that has just died, or a machine out of memory, the file may be innocent.
+                    reply = await self._ask(fds)
                 if reply is None:
                     raise RuntimeError("The decoder process died twice.")
                 if reply.errno:
@@ -124,8 +128,7 @@ class Decoder:
             return Reply(**json.loads(packet))
         if zygote.is_dead():
             return None
-        # Killed by a limit or by a fault in a decoder.
-        return Reply(reason=FailureReason.BAD_AUDIO, message=BEYOND_LIMITS)
+        return KILLED
 
     async def _living_zygote(self) -> Zygote:
         async with self._starting:
