@@ -135,6 +135,20 @@ async def test_a_video_without_sound_says_so(decoder: Decoder, target: Path) -> 
     assert (await failure_of(decoder, silent_video(), target)).reason is FailureReason.NO_AUDIO_STREAM
 
 
+def wav_of(channels: int) -> bytes:
+    data, rate_hz = bytes(2 * channels * 1600), 16_000
+    shape = struct.pack("<HHIIHH", 1, channels, rate_hz, rate_hz * 2 * channels, 2 * channels, 16)
+    return b"RIFF$\0\0\0WAVEfmt \x10\0\0\0" + shape + b"data" + struct.pack("<I", len(data)) + data
+
+
+@pytest.mark.parametrize("channels", [9, 32])
+async def test_channels_that_cannot_be_mixed_are_named(decoder: Decoder, target: Path, channels: int) -> None:
+    failure = await failure_of(decoder, wav_of(channels), target)
+    assert failure.reason is FailureReason.BAD_AUDIO
+    assert f"({channels} channels at 16000 Hz)" in failure.message
+    assert await decoder.decode(wav_of(8), target) == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize("playlist", ["hls", "concat", "sdp", "dash"])
 async def test_a_playlist_opens_nothing(decoder: Decoder, target: Path, tmp_path: Path, playlist: str) -> None:
     """Each of them names a recording that exists and is readable."""

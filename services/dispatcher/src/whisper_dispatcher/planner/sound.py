@@ -157,7 +157,16 @@ def _resampling_graph(sample_format: str, layout: str, rate_hz: int) -> Graph:
     graph.threads = 1
     source = graph.add("abuffer", sample_rate=str(rate_hz), sample_fmt=sample_format, channel_layout=layout)
     target = graph.add("aformat", sample_rates=str(SAMPLE_RATE_HZ), sample_fmts="s16", channel_layouts="mono")
-    graph.link_nodes(source, target, graph.add("abuffersink")).configure()
+    try:
+        graph.link_nodes(source, target, graph.add("abuffersink")).configure()
+    except MemoryError:
+        raise
+    except av.FFmpegError as error:
+        raise JobFailed(
+            FailureReason.BAD_AUDIO,
+            f"This service cannot mix sound of this kind ({layout} at {rate_hz} Hz) down to one channel. "
+            "Convert it to mono or stereo and send it again.",
+        ) from error
     return graph
 
 
