@@ -63,6 +63,13 @@ def test_every_text_format(transcript: Transcript, format_: TextFormat, expected
     assert render(transcript, format_) == expected
 
 
+@pytest.mark.parametrize("arrow", ["-->", "--->", "----->"])
+def test_no_arrow_in_a_text_is_read_as_a_line_of_times(arrow: str) -> None:
+    segment = TranscriptSegment(start_s=0, end_s=1, text=f" left {arrow} right")
+    spoken = Transcript(language="en", duration_s=1, text=segment.text, segments=(segment,))
+    assert render(spoken, "srt").splitlines()[2] == "left -> right"
+
+
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
 CUES = [
     "one two three four five six seven eight\nnine ten eleven twelve thirteen fourteen",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 import textwrap
 import zlib
 from bisect import bisect_right
@@ -140,7 +141,7 @@ class _Times:
 def _srt(cues: list[Cue]) -> str:
     return "".join(
         # An arrow inside the text would be read as a line of times.
-        f"{number}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n{cue.text.replace('-->', '->')}\n\n"
+        f"{number}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n{re.sub('-{2,}>', '->', cue.text)}\n\n"
         for number, cue in enumerate(cues, start=1)
     )
 
