@@ -28,7 +28,7 @@ from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView
-from whisper_dispatcher.planner import job_run, process
+from whisper_dispatcher.planner import job_run, process, recording
 from whisper_dispatcher.planner.cage import Reply
 from whisper_dispatcher.planner.decode import Decoder
 from whisper_dispatcher.planner.job_run import JobRun
@@ -310,6 +310,23 @@ async def test_a_planner_without_a_free_place_drains_at_once(stage: Stage) -> No
     async with asyncio.timeout(LIMIT_S):
         await drain(planner, running)
     await stage.start_planner()
+    await stage.start_worker()
+    assert await stage.final(view) == "completed"
+
+
+async def test_decoded_audio_that_a_killed_planner_left_goes_and_that_of_a_living_one_stays(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """What was left stayed for ever."""
+    await stage.start_planner()
+    view = await stage.submit(encoded("ogg", "libopus"))
+    await until(lambda: view.total is not None)
+    in_use = list(tmp_path.iterdir())
+    left = tmp_path / f"{recording.FOLDER_PREFIX}left"
+    left.mkdir()
+    (left / "decoded.pcm").write_bytes(b"audio")
+    await stage.start_planner()
+    assert (len(in_use), list(tmp_path.iterdir())) == (1, in_use)
     await stage.start_worker()
     assert await stage.final(view) == "completed"
 

@@ -22,6 +22,7 @@ from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex
+from whisper_dispatcher.planner import recording
 from whisper_dispatcher.planner.decode import Decoder
 from whisper_dispatcher.planner.hooks import HookSender
 from whisper_dispatcher.planner.job_run import JobRun
@@ -54,6 +55,7 @@ class Planner:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
+        await asyncio.to_thread(recording.drop_left_folders, self.settings.work_dir)
         await topology.wait_for_streams(self.jetstream)
         await self.decoder.start()
         await self.tail.start()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
+import shutil
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason, JobFailed
@@ -21,6 +25,10 @@ from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.planner.decode import Decoder
 from whisper_dispatcher.planner.wav import plain_wav
+
+log = structlog.get_logger()
+
+FOLDER_PREFIX = "whisper-planner-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +62,39 @@ async def opened(
         if pcm := plain_wav(inline):
             yield _checked(np.frombuffer(pcm, np.int16), max_audio_s)
             return
-    with tempfile.TemporaryDirectory(prefix="planner-", dir=work_dir) as folder:
-        source: bytes | Path = inline if inline is not None else await _fetched(jetstream, record, Path(folder))
-        target = Path(folder) / "decoded.pcm"
+    with _own_folder(work_dir) as folder:
+        source: bytes | Path = inline if inline is not None else await _fetched(jetstream, record, folder)
+        target = folder / "decoded.pcm"
         await decoder.decode(source, target, is_bulk=record.class_ == "bulk")
         if isinstance(source, Path):
             source.unlink()
         samples = np.memmap(target, np.int16, "r") if target.stat().st_size else np.empty(0, np.int16)
         yield _checked(samples, max_audio_s)
+
+
+@contextmanager
+def _own_folder(work_dir: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, dir=work_dir) as folder, _locked(Path(folder)):
+        yield Path(folder)
+
+
+def drop_left_folders(work_dir: Path) -> None:
+    """Of planners that were killed: those in use are locked, and a lock ends with its process."""
+    for folder in work_dir.glob(f"{FOLDER_PREFIX}*"):
+        with suppress(OSError), _locked(folder):
+            shutil.rmtree(folder)
+            log.info("audio that a killed planner left dropped", folder=folder.name)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Raises OSError when somebody has it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 async def _fetched(jetstream: JetStream, record: JobRecord, folder: Path) -> Path:
