@@ -56,17 +56,8 @@ class Connection:
         """
         client = Client()
         connection = cls(client)
-        options: dict[str, Any] = {}
-        if user:
-            # Replies come to an inbox that no other user may listen on: they carry audio.
-            options = {"user": user, "password": password, "inbox_prefix": f"_INBOX_{user}"}
-        if credentials:
-            options["user_credentials"] = credentials
-            used = await asyncio.to_thread(Path(credentials).read_bytes)
-        if inbox_prefix:
-            options["inbox_prefix"] = inbox_prefix
-        if ca_file:
-            options["tls"] = ssl.create_default_context(cafile=ca_file)
+        options = _login(user, password, credentials, inbox_prefix, ca_file)
+        used = await asyncio.to_thread(Path(credentials).read_bytes) if credentials else b""
         while True:
             try:
                 await client.connect(
@@ -154,3 +145,20 @@ class Connection:
             await self.client.publish(subject, data)
         except TRANSPORT_ERRORS as error:
             raise QueueUnavailable("NATS is away") from error
+
+
+def _login(
+    user: str | None, password: str | None, credentials: str | None, inbox_prefix: str | None, ca_file: str | None
+) -> dict[str, Any]:
+    """As nats-py's `connect` takes it."""
+    options: dict[str, Any] = {}
+    if user:
+        # Replies come to an inbox that no other user may listen on: they carry audio.
+        options = {"user": user, "password": password, "inbox_prefix": f"_INBOX_{user}"}
+    if credentials:
+        options["user_credentials"] = credentials
+    if inbox_prefix:
+        options["inbox_prefix"] = inbox_prefix
+    if ca_file:
+        options["tls"] = ssl.create_default_context(cafile=ca_file)
+    return options
