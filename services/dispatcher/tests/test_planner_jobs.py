@@ -25,6 +25,7 @@ from whisper_dispatcher.jetstream import objects
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.planner import recording
 from whisper_dispatcher.planner.decode import Decoder
+from whisper_dispatcher.planner.work_dir import WorkDir
 
 
 class NotedDecoder(Decoder):
@@ -68,7 +69,7 @@ async def test_a_recording_is_decoded_as_work_of_its_class(stage: Stage, tmp_pat
     view = await stage.jobs.accept(audio=b"OggS", class_=class_)
     assert view.record
     decoder = NotedDecoder(max_duration_s=60)
-    async with recording.opened(stage.jobs.jetstream, view.record, decoder, work_dir=tmp_path, max_audio_s=60):
+    async with recording.opened(stage.jobs.jetstream, view.record, decoder, work_dir=WorkDir(tmp_path), max_audio_s=60):
         assert decoder.bulk == [class_ == "bulk"]
 
 

@@ -28,7 +28,7 @@ from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex, JobView
-from whisper_dispatcher.planner import job_run, process, recording
+from whisper_dispatcher.planner import job_run, process, work_dir
 from whisper_dispatcher.planner.cage import Reply
 from whisper_dispatcher.planner.decode import Decoder
 from whisper_dispatcher.planner.job_run import JobRun
@@ -81,7 +81,8 @@ async def test_a_plan_that_came_first_and_cannot_be_read_yet_is_waited_for(stage
     await stage.jobs.write(subject, plan(windows=2))
     behind = BehindAtFirst(stage.jobs.jetstream, subject)
     decoder = Decoder(max_duration_s=60)
-    run = JobRun(behind, JobIndex(), decoder, stage.settings, unheard, view.record, generation=0)
+    own_disk = work_dir.WorkDir(stage.settings.work_dir)
+    run = JobRun(behind, JobIndex(), decoder, stage.settings, own_disk, unheard, view.record, generation=0)
     with pytest.raises(QueueUnavailable):
         await run.run()
     await decoder.close()
@@ -322,7 +323,7 @@ async def test_decoded_audio_that_a_killed_planner_left_goes_and_that_of_a_livin
     view = await stage.submit(encoded("ogg", "libopus"))
     await until(lambda: view.total is not None)
     in_use = list(tmp_path.iterdir())
-    left = tmp_path / f"{recording.FOLDER_PREFIX}left"
+    left = tmp_path / f"{work_dir.FOLDER_PREFIX}left"
     left.mkdir()
     (left / "decoded.pcm").write_bytes(b"audio")
     await stage.start_planner()

@@ -35,6 +35,7 @@ from whisper_dispatcher.planner.decode import Decoder
 from whisper_dispatcher.planner.feeding import language_of, next_windows, tail_of
 from whisper_dispatcher.planner.recording import Recording
 from whisper_dispatcher.planner.settings import PlannerSettings
+from whisper_dispatcher.planner.work_dir import WorkDir
 
 log = structlog.get_logger()
 
@@ -50,6 +51,7 @@ class JobRun:
     index: JobIndex
     decoder: Decoder
     settings: PlannerSettings
+    work_dir: WorkDir
     view: JobView
     record: JobRecord
     generation: int
@@ -77,9 +79,8 @@ class JobRun:
         plan = await self._read_plan() if self.view.total else None
         if plan and self.view.is_complete:
             return await self._complete()
-        settings = self.settings
         async with recordings.opened(
-            self.jetstream, self.record, self.decoder, work_dir=settings.work_dir, max_audio_s=settings.max_audio_s
+            self.jetstream, self.record, self.decoder, work_dir=self.work_dir, max_audio_s=self.settings.max_audio_s
         ) as recording:
             await self._feed(recording, plan)
         return await self._complete()

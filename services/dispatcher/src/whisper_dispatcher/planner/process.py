@@ -22,12 +22,12 @@ from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.jetstream.tail import Tail
 from whisper_dispatcher.jobs import journal
 from whisper_dispatcher.jobs.index import JobIndex
-from whisper_dispatcher.planner import recording
 from whisper_dispatcher.planner.decode import Decoder
 from whisper_dispatcher.planner.hooks import HookSender
 from whisper_dispatcher.planner.job_run import JobRun
 from whisper_dispatcher.planner.maintenance import Maintenance
 from whisper_dispatcher.planner.settings import PlannerSettings
+from whisper_dispatcher.planner.work_dir import WorkDir
 from whisper_dispatcher.stopping import unless_stopped
 
 log = structlog.get_logger()
@@ -48,6 +48,7 @@ class Planner:
         self.index = JobIndex()
         self.tail = Tail(jetstream, names.JOURNAL_STREAM, [names.JOB_SUBJECTS], self.index.apply)
         self.decoder = Decoder(max_duration_s=settings.max_audio_s, workers=settings.decoders)
+        self.work_dir = WorkDir(settings.work_dir, settings.work_dir_bytes)
         self.held: set[str] = set()
         self._holding: set[int] = set()
         """Sequences of the plan messages of the held jobs."""
@@ -55,7 +56,7 @@ class Planner:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        await asyncio.to_thread(recording.drop_left_folders, self.settings.work_dir)
+        await asyncio.to_thread(self.work_dir.drop_left)
         await topology.wait_for_streams(self.jetstream)
         await self.decoder.start()
         await self.tail.start()
@@ -149,7 +150,14 @@ class Planner:
         if view.is_final or view.generation > task.generation:
             return
         run = JobRun(
-            self.jetstream, self.index, self.decoder, self.settings, view, view.record, generation=task.generation
+            self.jetstream,
+            self.index,
+            self.decoder,
+            self.settings,
+            self.work_dir,
+            view,
+            view.record,
+            generation=task.generation,
         )
         await run.run()
 

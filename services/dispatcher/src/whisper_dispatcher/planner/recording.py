@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import structlog
 
 from whisper_contracts import names
 from whisper_contracts.failures import FailureReason, JobFailed
@@ -25,10 +20,7 @@ from whisper_dispatcher.jetstream.errors import QueueUnavailable
 from whisper_dispatcher.jetstream.streams import JetStream
 from whisper_dispatcher.planner.decode import Decoder
 from whisper_dispatcher.planner.wav import plain_wav
-
-log = structlog.get_logger()
-
-FOLDER_PREFIX = "whisper-planner-"
+from whisper_dispatcher.planner.work_dir import WorkDir, expected_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +39,9 @@ class Recording:
 
 @asynccontextmanager
 async def opened(
-    jetstream: JetStream, record: JobRecord, decoder: Decoder, *, work_dir: Path, max_audio_s: float
+    jetstream: JetStream, record: JobRecord, decoder: Decoder, *, work_dir: WorkDir, max_audio_s: float
 ) -> AsyncIterator[Recording]:
-    """Raises JobFailed when the audio is gone, is no audio, or is too long; QueueUnavailable."""
+    """Raises JobFailed when the audio is gone, is no audio, or is too long; QueueUnavailable; OSError when the disk is full."""
     inline = None
     if record.audio_object is None:
         subject = names.audio_subject(record.client, record.job)
@@ -62,39 +54,16 @@ async def opened(
         if pcm := plain_wav(inline):
             yield _checked(np.frombuffer(pcm, np.int16), max_audio_s)
             return
-    with _own_folder(work_dir) as folder:
+    is_long = record.audio_object is not None
+    with work_dir.folder(expected_bytes(record.size_bytes, max_audio_s) if is_long else 0) as folder:
         source: bytes | Path = inline if inline is not None else await _fetched(jetstream, record, folder)
         target = folder / "decoded.pcm"
         await decoder.decode(source, target, is_bulk=record.class_ == "bulk")
         if isinstance(source, Path):
             source.unlink()
+        work_dir.measure(folder)
         samples = np.memmap(target, np.int16, "r") if target.stat().st_size else np.empty(0, np.int16)
         yield _checked(samples, max_audio_s)
-
-
-@contextmanager
-def _own_folder(work_dir: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, dir=work_dir) as folder, _locked(Path(folder)):
-        yield Path(folder)
-
-
-def drop_left_folders(work_dir: Path) -> None:
-    """Of planners that were killed: those in use are locked, and a lock ends with its process."""
-    for folder in work_dir.glob(f"{FOLDER_PREFIX}*"):
-        with suppress(OSError), _locked(folder):
-            shutil.rmtree(folder)
-            log.info("audio that a killed planner left dropped", folder=folder.name)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Raises OSError when somebody has it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 async def _fetched(jetstream: JetStream, record: JobRecord, folder: Path) -> Path:

@@ -13,6 +13,8 @@ from whisper_dispatcher.settings import ProcessSettings
 class PlannerSettings(ProcessSettings):
     work_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     """Decoded audio of the jobs being planned, 115 MB an hour of recording; left out, the system's temporary folder."""
+    work_dir_bytes: int | None = Field(default=None, gt=0)
+    """What they may take of it; a long recording that does not fit waits for others. Left out, what the disk has."""
     probe_host: str = "127.0.0.1"
     """0.0.0.0 lets other machines ask."""
     probe_port: int = 0
