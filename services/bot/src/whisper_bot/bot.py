@@ -42,6 +42,7 @@ from whisper_bot.telegram import Telegram
 from whisper_dispatcher.jetstream.errors import QueueFull, QueueUnavailable, WrongLastSequence
 from whisper_dispatcher.jetstream.pull import Delivery, Puller, keep_in_progress
 from whisper_dispatcher.jetstream.streams import JetStream
+from whisper_dispatcher.stopping import unless_stopped
 
 log = structlog.get_logger()
 
@@ -103,18 +104,11 @@ class Bot:
         metrics.OPEN_NOTES.set(len(self._held))
 
     async def _next(self, puller: Puller) -> Delivery | None:
-        pull = asyncio.create_task(puller.pull(expires_s=PULL_S))
-        stop = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait({pull, stop}, return_when=asyncio.FIRST_COMPLETED)
-            return pull.result() if pull.done() else None
+            return await unless_stopped(self._stopping, puller.pull(expires_s=PULL_S))
         except QueueUnavailable:
             await asyncio.sleep(AWAY_S)
             return None
-        finally:
-            for task in (pull, stop):
-                task.cancel()
-            await asyncio.gather(pull, stop, return_exceptions=True)
 
     async def _hold(self, delivery: Delivery) -> None:
         progress = asyncio.create_task(keep_in_progress(delivery, UPDATES_ACK_WAIT_S / 3))
