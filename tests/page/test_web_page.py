@@ -298,6 +298,34 @@ def whisper_server(up: Up) -> int:
     return next(pid for pid, command in descendants(up.process.pid).items() if "--request-path" in command)
 
 
+def test_nothing_of_who_signs_out_on_a_slow_line_is_shown_to_who_signs_in(visit: Open, up: Up) -> None:
+    tab = visit()
+    expect(state(tab.send_sample("note.flac", "private.flac"))).to_have_text("Done")
+    tab.page.reload()
+    tab.page.locator("#fleet").wait_for()
+    slow: dict[str, Route] = {}
+    tab.page.route(re.compile(r"/v1/(jobs\?|fleet)"), lambda route: slow.update({kind_of(route): route}))
+    tab.page.reload()
+    tab.page.locator("#workspace").wait_for()
+    # What the tab does is heard of only while something is asked of it.
+    until(lambda: bool(tab.page.title()) and len(slow) == 2, 30)
+    answers = {kind: route.fetch() for kind, route in slow.items()}
+    tab.page.get_by_role("button", name="Sign out").click()
+    # Both are answered before anything of the next one is.
+    for kind, route in slow.items():
+        route.fulfill(response=answers[kind])
+    tab.page.unroute_all()
+    tab.sign_in(up.command("clients", "create", "next").stdout.strip())
+    expect(tab.page.get_by_text("Nothing here yet.").first).to_be_visible()
+    expect(tab.page.locator("#jobs > li")).to_have_count(0)
+    expect(tab.page.locator("#fleet")).to_be_hidden()
+    assert tab.complaints == []
+
+
+def kind_of(route: Route) -> str:
+    return route.request.url.partition("?")[0].rpartition("/")[2]
+
+
 def test_a_file_sent_while_the_list_still_loads_gets_one_card(visit: Open) -> None:
     tab = visit(is_signed_in=False)
     held: list[Route] = []

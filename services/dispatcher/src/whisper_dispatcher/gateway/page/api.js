@@ -16,10 +16,17 @@ export class ApiError extends Error {
 export class Api {
   #key;
   #onWrongKey;
+  #left = new AbortController();
 
   constructor(key, onWrongKey) {
     this.#key = key;
     this.#onWrongKey = onWrongKey;
+  }
+
+  /** Signed out: nothing that was asked is answered any more. A job's own signal ends what it sends and hears. */
+  leave() {
+    // Nobody is there to read a message.
+    this.#left.abort(new ApiError({ code: "signed_out", message: "" }));
   }
 
   async jobs(after = "") {
@@ -45,9 +52,7 @@ export class Api {
     }
   }
 
-  async result(id, format) {
-    return (await this.#send(`/v1/jobs/${id}/result?format=${format}`)).blob();
-  }
+  result = (id, format) => this.#send(`/v1/jobs/${id}/result?format=${format}`, {}, (answer) => answer.blob());
 
   /** Yields the events after lastId; yields none when there will be no more. */
   async *events(id, lastId, signal) {
@@ -82,19 +87,19 @@ export class Api {
     throw this.#refusal(request.status, (name) => request.getResponseHeader(name), request.responseText);
   }
 
-  async #json(path, options) {
-    return (await this.#send(path, options)).json();
-  }
+  #json = (path, options) => this.#send(path, options, (answer) => answer.json());
 
-  async #send(path, { headers = {}, ...options } = {}) {
-    let answer;
+  async #send(path, { headers = {}, signal = this.#left.signal, ...options } = {}, read = (answer) => answer) {
+    let answer, body;
     try {
-      answer = await fetch(path, { ...options, headers: { ...headers, "X-API-Key": this.#key }, cache: "no-store" });
-    } catch (error) {
-      throw options.signal?.aborted ? error : unreachable();
+      const sent = { ...headers, "X-API-Key": this.#key };
+      answer = await fetch(path, { ...options, signal, headers: sent, cache: "no-store" });
+      body = await (answer.ok ? read(answer) : answer.text());
+    } catch {
+      throw signal.aborted ? signal.reason : unreachable();
     }
-    if (answer.ok) return answer;
-    throw this.#refusal(answer.status, (name) => answer.headers.get(name), await answer.text());
+    if (answer.ok) return body;
+    throw this.#refusal(answer.status, (name) => answer.headers.get(name), body);
   }
 
   #refusal(status, header, body) {

@@ -30,6 +30,7 @@ export class Fleet {
   leave() {
     clearInterval(this.#timer);
     Object.assign(byId("fleet"), { hidden: true, open: false, ontoggle: null });
+    for (const list of ["workers", "letters"]) byId(list).replaceChildren();
   }
 
   render() {

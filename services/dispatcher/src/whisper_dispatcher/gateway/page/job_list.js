@@ -63,6 +63,7 @@ export class JobList {
   leave() {
     for (const card of this.#cards.values()) card.leave();
     byId("jobs").replaceChildren();
+    byId("more").hidden = byId("none").hidden = true;
   }
 
   #start(job, options) {

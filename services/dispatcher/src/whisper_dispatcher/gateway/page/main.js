@@ -1,7 +1,7 @@
 // The page: signed out or signed in, and in which language.
 
 import { Api, isPossibleKey } from "./api.js";
-import { byId } from "./dom.js";
+import { announce, byId } from "./dom.js";
 import { chooseLanguage, currentLanguage, problemText, showLanguage } from "./i18n.js";
 import { Fleet } from "./fleet.js";
 import { Intake } from "./intake.js";
@@ -10,6 +10,7 @@ import { JobList } from "./job_list.js";
 const KEY = "whisperfleet.key";
 const WRONG_KEY = { code: "invalid_api_key" };
 
+let api = null;
 let jobs = null;
 let fleet = null;
 let intake = null;
@@ -20,6 +21,9 @@ function showSignIn(problem = null) {
   fleet?.leave();
   fleet = null;
   intake?.leave();
+  api?.leave();
+  api = null;
+  announce("");
   sessionStorage.removeItem(KEY);
   byId("workspace").hidden = byId("sign-out").hidden = true;
   byId("sign-in").hidden = false;
@@ -31,7 +35,7 @@ function showSignIn(problem = null) {
 /** Shows a signed-in page only once the service has taken the key. */
 async function enter(key) {
   if (!isPossibleKey(key)) return showSignIn(WRONG_KEY);
-  const api = new Api(key, () => showSignIn(WRONG_KEY));
+  api = new Api(key, () => showSignIn(WRONG_KEY));
   let models;
   try {
     models = await api.models();
