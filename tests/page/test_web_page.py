@@ -20,6 +20,16 @@ KEEP_MICROPHONE = """() => {
   devices.getUserMedia = async (wanted) => (window.microphone = await ask(wanted));
 }"""
 
+ALLOW_LATER = """() => {
+  const devices = navigator.mediaDevices;
+  const ask = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = async (wanted) => {
+    await new Promise((resolve) => (window.allow = resolve));
+    return (window.microphone = await ask(wanted));
+  };
+}"""
+IS_LET_GO = "() => window.microphone?.getTracks().every((track) => track.readyState === 'ended')"
+
 
 def test_a_dropped_recording_becomes_its_words(visit: Open) -> None:
     tab = visit()
@@ -246,6 +256,19 @@ def test_a_microphone_that_goes_away_loses_nothing_of_what_was_said(visit: Open)
     card = tab.page.get_by_role("listitem").filter(has_text="hello world")
     expect(state(card)).to_have_text("Done")
     expect(record).to_have_text("Record")
+    assert tab.complaints == []
+
+
+def test_a_microphone_that_is_allowed_after_sign_out_is_let_go_of(visit: Open) -> None:
+    tab = visit(permissions=["microphone"])
+    tab.page.evaluate(ALLOW_LATER)
+    tab.page.locator("#record").click()
+    tab.page.wait_for_function("() => window.allow")
+    tab.page.get_by_role("button", name="Sign out").click()
+    tab.page.evaluate("() => window.allow()")
+    tab.page.wait_for_function(IS_LET_GO)
+    tab.sign_in()
+    expect(tab.page.locator("#record")).to_have_text("Record")
     assert tab.complaints == []
 
 

@@ -74,7 +74,7 @@ export class Intake {
       try {
         await this.#recorder.start(() => this.#record());
         this.#isRefused = false;
-        announce(t("recordingStarted"));
+        if (this.#recorder.isRunning) announce(t("recordingStarted"));
       } catch {
         this.#isRefused = true;
       }

@@ -9,6 +9,7 @@ const KINDS = [
 export const canRecord = () => Boolean(navigator.mediaDevices?.getUserMedia && window.MediaRecorder);
 
 export class Recorder {
+  #asked = null;
   #media = null;
   #data = null;
   #startedAt = 0;
@@ -21,9 +22,15 @@ export class Recorder {
     return (performance.now() - this.#startedAt) / 1000;
   }
 
-  /** Rejects when the microphone is missing or not allowed. When it goes away, onLost is called: there is no more to come. */
+  /**
+   * Rejects when the microphone is missing or not allowed; nothing runs when it was stopped before that was known. When
+   * the microphone goes away, onLost is called: there is no more to come.
+   */
   async start(onLost) {
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+    const asked = navigator.mediaDevices.getUserMedia({ audio: true });
+    this.#asked = asked;
+    const stream = await asked;
+    if (this.#asked !== asked) return letGo(stream);
     const [mimeType] = KINDS.find(([kind]) => MediaRecorder.isTypeSupported(kind)) ?? [];
     const media = new MediaRecorder(stream, { mimeType });
     this.#media = media;
@@ -35,13 +42,18 @@ export class Recorder {
 
   /** The recording, or null when there is none; the microphone is let go of. */
   async stop() {
+    this.#asked = null;
     const media = this.#media;
     if (media === null) return null;
     this.#media = null;
     if (media.state !== "inactive") media.stop();
-    for (const track of media.stream.getTracks()) track.stop();
+    letGo(media.stream);
     return asFile(await this.#data);
   }
+}
+
+function letGo(stream) {
+  for (const track of stream.getTracks()) track.stop();
 }
 
 /** What was recorded, once it has stopped: asked to, or by itself. */
