@@ -151,6 +151,44 @@ def test_a_short_note_behind_three_long_ones_has_its_turn_and_they_go_on_after_i
     assert page.evaluate("window.asked") == asked
 
 
+def test_a_stream_that_ends_early_leaves_no_window_out_although_the_job_is_done_by_now(page: Page) -> None:
+    page.clock.install()
+    page.evaluate("""async () => {
+      const { travel } = await import("/page/journey.js");
+      const { Job } = await import("/page/job.js");
+      const window_of = (index) => ({ window: index, done: index + 1, total: 2, segments: [{ start: 0, end: 1, text: `${index}` }] });
+      const told = [
+        { id: "7", name: "planned", data: { total: 2, duration_s: 60 } },
+        { id: "8", name: "window", data: window_of(0) },
+        { id: "9", name: "window", data: window_of(1) },
+        { id: "10", name: "completed", data: {} },
+      ];
+      const api = {
+        async *events(id, lastId) {
+          yield* lastId === "0" ? told.slice(0, 2) : told.filter((event) => Number(event.id) > Number(lastId));
+        },
+        job: async (id) => ({ id, state: "completed", windows: { done: 2, total: 2 } }),
+      };
+      window.job = Job.ofApi({ id: "a", state: "queued" });
+      travel(api, window.job, {});
+    }""")
+    page.clock.run_for(10_000)
+    assert page.evaluate("[window.job.phase, [...window.job.windows.keys()]]") == ["completed", [0, 1]]
+
+
+def test_a_job_whose_events_are_over_is_what_the_service_says_it_is(page: Page) -> None:
+    page.route("**/v1/jobs/j1/events*", lambda route: route.fulfill(status=204))
+    page.route("**/v1/jobs/j1", lambda route: route.fulfill(json={"id": "j1", "state": "cancelled"}))
+    page.evaluate("""async () => {
+      const { Api } = await import("/page/api.js");
+      const { travel } = await import("/page/journey.js");
+      const { Job } = await import("/page/job.js");
+      window.job = Job.ofApi({ id: "j1", state: "running" });
+      await travel(new Api("key", () => {}), window.job, {});
+    }""")
+    assert page.evaluate("window.job.phase") == "cancelled"
+
+
 def test_a_job_that_was_only_cancelled_is_deleted_again_until_it_is_erased(page: Page) -> None:
     answers = [200, 200, 204]
     page.route("**/v1/jobs/j1", lambda route: route.fulfill(status=answers.pop(0), body=""))

@@ -54,16 +54,11 @@ export class Api {
 
   result = (id, format) => this.#send(`/v1/jobs/${id}/result?format=${format}`, {}, (answer) => answer.blob());
 
-  /** Yields the events after lastId; yields none when there will be no more. */
-  async *events(id, lastId, signal) {
+  /** What yields the events after lastId; null when there will be no more. */
+  async events(id, lastId, signal) {
     const headers = { Accept: "text/event-stream", "Last-Event-ID": lastId };
     const answer = await this.#send(`/v1/jobs/${id}/events?detail=true`, { headers, signal });
-    if (answer.status === 204) return;
-    try {
-      yield* readEvents(answer.body, SILENCE_MS);
-    } catch (error) {
-      throw signal.aborted ? error : unreachable();
-    }
+    return answer.status === 204 ? null : eventsOf(answer, signal);
   }
 
   /** The job of a new upload. The same idempotencyKey makes the same job, however often it is sent. */
@@ -113,6 +108,14 @@ export class Api {
 }
 
 export const isPossibleKey = (key) => /^[\x21-\x7e]+$/.test(key);
+
+async function* eventsOf(answer, signal) {
+  try {
+    yield* readEvents(answer.body, SILENCE_MS);
+  } catch (error) {
+    throw signal.aborted ? error : unreachable();
+  }
+}
 
 function unreachable() {
   return new ApiError({ code: "network", message: "The service cannot be reached.", canRetry: true });

@@ -162,7 +162,9 @@ export class JobCard {
   async #cancel() {
     const job = this.#job;
     if (job.isAccepted) {
-      job.takeApi(await this.#api.cancel(job.id));
+      const told = await this.#api.cancel(job.id);
+      // One that was done before is told by its events, with the rest of its text.
+      if (told.state !== "completed") job.takeApi(told);
     } else {
       job.leaving.abort();
       job.update({ phase: "cancelled", retryInS: null });

@@ -55,11 +55,13 @@ async function follow(api, job, signal) {
   let delayS = 1;
   while (!signal.aborted && !job.isFinal) {
     try {
-      for await (const event of api.events(job.id, job.lastEventId, signal)) {
+      const events = await api.events(job.id, job.lastEventId, signal);
+      // Only then: a stream may end before it has told everything, and a final state from elsewhere would leave that out.
+      if (events === null) job.takeApi(await api.job(job.id));
+      for await (const event of events ?? []) {
         delayS = 1;
         job.takeEvent(event);
       }
-      if (!job.isFinal) job.takeApi(await api.job(job.id));
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof ApiError)) throw error;
