@@ -61,6 +61,16 @@ def test_everything_is_done_with_the_keyboard_alone(visit: Open) -> None:
     expect(tab.page.locator("#jobs-title:focus, #jobs h3:focus")).to_have_count(1)
 
 
+def test_a_recording_is_ended_with_the_key_that_began_it(visit: Open) -> None:
+    tab = visit(permissions=["microphone"])
+    tab.page.locator("#record").focus()
+    tab.page.keyboard.press("Enter")
+    tab.wait_recorded("0:01")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.get_by_role("listitem").first.locator("h3")).to_contain_text("recording-")
+    expect(tab.page.locator("#record")).to_have_text("Record")
+
+
 def tab_to(tab: Visit, target: Locator, key: str = "Tab", most: int = 30) -> None:
     """Where the focus is can be seen at every stop; the browser draws it itself inside a player."""
     for _ in range(most):

@@ -70,7 +70,6 @@ export class Intake {
     if (this.#recorder.isRunning) {
       this.#send([await this.#recorder.stop()]);
     } else {
-      byId("record").disabled = true; // until the browser has asked for the microphone
       try {
         await this.#recorder.start(() => this.#record());
         this.#isRefused = false;
