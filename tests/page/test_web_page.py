@@ -148,6 +148,37 @@ def test_the_text_is_copied(visit: Open) -> None:
     assert tab.page.evaluate("() => navigator.clipboard.readText()") == spoken("note.webm")
 
 
+@pytest.mark.parametrize("has_clipboard", [True, False])
+def test_the_text_is_copied_as_the_service_writes_it(visit: Open, has_clipboard: bool) -> None:
+    tab = visit(permissions=["clipboard-read", "clipboard-write"])
+    if not has_clipboard:
+        tab.page.evaluate("() => delete window.ClipboardItem")
+    written = "今天天气很好。我们去散步吧。"
+    tab.page.route(re.compile(r"/result$"), lambda route: route.fulfill(json={"text": written}))
+    tab.button(tab.send_sample("note.flac", "spaceless.flac"), "Copy").click()
+    expect(tab.page.get_by_role("status")).to_have_text("Copied")
+    assert tab.page.evaluate("() => navigator.clipboard.readText()") == written
+
+
+def test_a_text_that_the_browser_does_not_copy_is_told_in_words(visit: Open) -> None:
+    tab = visit()
+    tab.page.evaluate(
+        "() => (navigator.clipboard.write = () => Promise.reject(new DOMException('', 'NotAllowedError')))"
+    )
+    card = tab.send_sample("note.flac", "uncopied.flac")
+    tab.button(card, "Copy").click()
+    expect(card.locator(".problem")).to_have_text("The browser did not copy the text. Try again, or save it as TXT.")
+
+
+def test_a_text_that_does_not_come_to_be_copied_is_told_in_words(visit: Open) -> None:
+    tab = visit(permissions=["clipboard-read", "clipboard-write"])
+    card = tab.send_sample("note.flac", "cut-off.flac")
+    tab.page.route("**/result", lambda route: route.abort())
+    tab.button(card, "Copy").click()
+    expect(card.locator(".problem")).to_have_text("The service cannot be reached. Check the connection.")
+    assert tab.complaints == []
+
+
 def test_text_appears_as_windows_finish_and_a_reload_goes_on(visit: Open, up: Up) -> None:
     tab = visit()
     worker = up.part("whisper_dispatcher.worker")

@@ -54,6 +54,9 @@ export class Api {
 
   result = (id, format) => this.#send(`/v1/jobs/${id}/result?format=${format}`, {}, (answer) => answer.blob());
 
+  /** As people write it: what is shown is cut into sentences, and only the service knows where no space belongs. */
+  text = async (id) => (await this.#json(`/v1/jobs/${id}/result`)).text;
+
   /** What yields the events after lastId; null when there will be no more. */
   async events(id, lastId, signal) {
     const headers = { Accept: "text/event-stream", "Last-Event-ID": lastId };

@@ -41,15 +41,6 @@ export class Job extends EventTarget {
     return this.id !== null;
   }
 
-  /** In the order of the recording; a window that is not done yet leaves a gap. */
-  get segments() {
-    return [...this.windows.keys()].sort((a, b) => a - b).flatMap((index) => this.windows.get(index));
-  }
-
-  get text() {
-    return this.segments.map((segment) => segment.text).join(" ");
-  }
-
   update(fields) {
     Object.assign(this, fields);
     this.dispatchEvent(new Event("change"));

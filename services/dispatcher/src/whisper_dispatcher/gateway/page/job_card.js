@@ -144,8 +144,7 @@ export class JobCard {
   }
 
   async #copy() {
-    await this.#load();
-    await copyText(this.#job.text);
+    await copyText(this.#api.text(this.#job.id));
     this.copy.dataset.done = "true";
     setText(this.copy, t("copied"));
     announce(t("copied"));

@@ -56,7 +56,7 @@ async function follow(api, job, signal) {
   while (!signal.aborted && !job.isFinal) {
     try {
       const events = await api.events(job.id, job.lastEventId, signal);
-      // Only then: a stream may end before it has told everything, and a final state from elsewhere would leave that out.
+      // Only then: a stream may end before it has told everything, which a final state from elsewhere would leave out.
       if (events === null) job.takeApi(await api.job(job.id));
       for await (const event of events ?? []) {
         delayS = 1;

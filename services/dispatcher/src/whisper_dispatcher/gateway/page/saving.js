@@ -9,14 +9,29 @@ export const DOWNLOADS = [
   { label: "JSON", format: "verbose_json", ending: "json" },
 ];
 
+/** text: a promise, since some browsers let a click copy what it asks for but nothing that comes after it. */
 export async function copyText(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // Pages that come over plain http have no clipboard of their own.
+  try {
+    // Pages that come over plain http have no clipboard of their own.
+    await (window.ClipboardItem ? writeClipboard(text) : copySelected(await text));
+  } catch {
+    await text; // its own failure says more
+    throw { code: "copy_refused" };
+  }
+}
+
+function writeClipboard(text) {
+  const blob = text.then((known) => new Blob([known], { type: "text/plain" }));
+  return navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]);
+}
+
+function copySelected(text) {
   const field = element("textarea", { class: "unseen" }, text);
   document.body.append(field);
   field.select();
-  document.execCommand("copy");
+  const isCopied = document.execCommand("copy");
   field.remove();
+  if (!isCopied) throw new Error("the browser did not copy");
 }
 
 export function saveFile(blob, recordingName, ending) {

@@ -85,4 +85,5 @@ export const english = {
   "error.rate_limit_exceeded": "This key has sent too many requests in a minute.",
   "error.job_not_failed": "The job is under way again.",
   "error.job_not_found": "The job is no longer there.",
+  "error.copy_refused": "The browser did not copy the text. Try again, or save it as TXT.",
 };

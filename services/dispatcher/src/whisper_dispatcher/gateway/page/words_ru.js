@@ -95,4 +95,5 @@ export const russian = {
   "error.rate_limit_exceeded": "Ключ отправил слишком много запросов за минуту.",
   "error.job_not_failed": "Задание уже снова в работе.",
   "error.job_not_found": "Этого задания больше нет.",
+  "error.copy_refused": "Браузер не скопировал текст. Попробуйте ещё раз или сохраните его как TXT.",
 };
