@@ -45,10 +45,14 @@ export class Api {
 
   deadLetters = async () => (await this.#json("/v1/dead-letters?limit=50")).data;
 
-  /** 200 has only cancelled it: that gateway had not heard of the job's end yet. */
+  /** 200 has only cancelled it: that gateway had not heard of the job's end yet. 404: it is erased already. */
   async erase(id) {
-    while ((await this.#send(`/v1/jobs/${id}`, { method: "DELETE" })).status !== 204) {
-      await new Promise((resolve) => setTimeout(resolve, ERASE_PAUSE_MS));
+    try {
+      while ((await this.#send(`/v1/jobs/${id}`, { method: "DELETE" })).status !== 204) {
+        await new Promise((resolve) => setTimeout(resolve, ERASE_PAUSE_MS));
+      }
+    } catch (error) {
+      if (error.status !== 404) throw error;
     }
   }
 

@@ -8,8 +8,8 @@ import { travel } from "./journey.js";
 
 export class JobList {
   #api;
-  #cards = new Map();
-  #oldest = "";
+  /** As they are shown. */
+  #cards = [];
   #loading = Promise.resolve();
 
   constructor(api) {
@@ -23,32 +23,51 @@ export class JobList {
   }
 
   async #load() {
-    const page = await this.#api.jobs(this.#oldest);
-    this.#oldest = page.data.at(-1)?.id ?? this.#oldest;
-    const known = new Set([...this.#cards.keys()].map((job) => job.id));
-    const jobs = page.data.filter((json) => !known.has(json.id)).map(Job.ofApi);
-    for (const job of jobs) byId("jobs").append(this.#card(job).element);
+    const page = await this.#nextPage();
+    const known = new Set(this.#ids);
+    const cards = page.data.filter((json) => !known.has(json.id)).map((json) => this.#card(Job.ofApi(json)));
+    this.#cards.push(...cards);
+    byId("jobs").append(...cards.map((card) => card.element));
     // The oldest is the next to be done.
-    for (const job of jobs.reverse()) if (!job.isFinal) this.#start(job, {});
+    for (const { job } of [...cards].reverse()) if (!job.isFinal) this.#start(job, {});
     byId("more").hidden = !page.has_more;
     this.#renderNone();
+    return cards;
+  }
+
+  /** What comes after the oldest job that is still there: any may have been erased elsewhere. */
+  async #nextPage() {
+    for (const id of this.#ids.reverse()) {
+      try {
+        return await this.#api.jobs(id);
+      } catch (error) {
+        if (error.status !== 404) throw error;
+      }
+    }
+    return this.#api.jobs();
+  }
+
+  get #ids() {
+    return this.#cards.map((card) => card.job.id).filter(Boolean);
   }
 
   async loadMore() {
-    const before = byId("jobs").children.length;
+    byId("problem").textContent = "";
     try {
-      await this.load();
+      const [first] = await this.load();
+      first?.title.focus();
     } catch (error) {
       byId("problem").textContent = problemText(error);
     }
-    byId("jobs").children[before]?.querySelector("h3").focus();
   }
 
   /** options: form fields of the upload. */
   send(files, options) {
     for (const file of files) {
       const job = Job.ofFile(file);
-      byId("jobs").prepend(this.#card(job).element);
+      const card = this.#card(job);
+      this.#cards.unshift(card);
+      byId("jobs").prepend(card.element);
       // A list that is on its way could hold the job too, before anybody knows that the two are one.
       this.#loading.catch(() => {}).then(() => this.#start(job, options));
     }
@@ -57,11 +76,11 @@ export class JobList {
   }
 
   render() {
-    for (const card of this.#cards.values()) card.render();
+    for (const card of this.#cards) card.render();
   }
 
   leave() {
-    for (const card of this.#cards.values()) card.leave();
+    for (const card of this.#cards) card.leave();
     byId("jobs").replaceChildren();
     byId("more").hidden = byId("none").hidden = true;
   }
@@ -71,24 +90,22 @@ export class JobList {
   }
 
   #card(job) {
-    const card = new JobCard(this.#api, job, {
+    return new JobCard(this.#api, job, {
       onRemoved: (gone) => this.#remove(gone),
       onRestarted: ({ job: restarted }) => this.#start(restarted, {}),
     });
-    this.#cards.set(job, card);
-    return card;
   }
 
   #remove(card) {
     const next = card.element.nextElementSibling ?? card.element.previousElementSibling;
     card.leave();
     card.element.remove();
-    this.#cards.delete(card.job);
+    this.#cards = this.#cards.filter((other) => other !== card);
     (next?.querySelector("h3") ?? byId("jobs-title")).focus();
     this.#renderNone();
   }
 
   #renderNone() {
-    byId("none").hidden = this.#cards.size > 0;
+    byId("none").hidden = this.#cards.length > 0 || !byId("more").hidden;
   }
 }
