@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from page_harness import Open, Visit, found_by_axe, sentences, state
+from page_harness import Open, Visit, found_by_axe, halted, sentences, state
 from playwright.sync_api import Locator, expect
+from up_harness import Up
 
 from whisper_models.bundled import sample_path
 
@@ -111,6 +112,23 @@ def test_a_screen_reader_hears_how_each_of_many_files_ended(visit: Open) -> None
           - group /Text of heard.flac; arrow keys move/
         """
     )
+
+
+def test_what_a_button_could_not_do_is_shown_and_heard_until_it_is_done(visit: Open, up: Up) -> None:
+    tab = visit()
+    with halted(up.part("whisper_dispatcher.worker")):
+        card = tab.send_sample("note.flac", "stubborn.flac")
+        tab.button(card, "Cancel").click()
+        expect(state(card)).to_have_text("Cancelled")
+    tab.page.on("dialog", lambda dialog: dialog.accept())
+    tab.page.route("**/v1/jobs/*", lambda route: route.abort())
+    tab.button(card, "Delete").click()
+    away = "The service cannot be reached. Check the connection."
+    expect(card.locator(".problem")).to_have_text(away)
+    expect(tab.page.get_by_role("status")).to_have_text(away)
+    tab.page.unroute_all()
+    tab.button(card, "Delete").click()
+    expect(card).to_have_count(0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -14,6 +14,8 @@ export class JobCard {
   #transcript = null;
   #isOpen = false;
   #announced;
+  /** What went wrong with the button pressed last. */
+  #fault = null;
 
   /** onRemoved is called when the job is no longer anywhere, onRestarted when a job that was over is under way again. */
   constructor(api, job, { onRemoved, onRestarted }) {
@@ -55,23 +57,31 @@ export class JobCard {
 
   #button(act, kind) {
     const run = async () => {
+      this.#showFault(null);
       try {
         await act();
       } catch (error) {
-        this.#job.update({ problem: error });
+        this.#showFault(error);
+        announce(problemText(error));
       }
     };
     return element("button", { type: "button", class: kind, "aria-describedby": this.title.id, onclick: run });
   }
 
+  #showFault(fault) {
+    this.#fault = fault;
+    this.render();
+  }
+
   render() {
     const job = this.#job;
+    const problem = this.#fault ?? (job.phase === "cancelled" ? null : job.problem);
     this.element.dataset.phase = job.phase;
     setText(this.title, job.name || t("recording"));
     const length = job.durationS === null ? [] : [clock(job.durationS)];
     setText(this.meta, [moment(job.createdAt), ...length].join(" · "));
     setText(this.state, job.isOffline && !job.isFinal ? t("offline") : stateText(job));
-    setText(this.problem, job.problem && job.phase !== "cancelled" ? problemText(job.problem) : "");
+    setText(this.problem, problem ? problemText(problem) : "");
     this.#renderProgress();
     this.#renderActions();
     if (job.windows.size && !this.#transcript) this.#open();
