@@ -131,6 +131,22 @@ def test_what_a_button_could_not_do_is_shown_and_heard_until_it_is_done(visit: O
     expect(card).to_have_count(0)
 
 
+def test_a_job_erased_elsewhere_takes_no_focus_with_it(visit: Open, up: Up) -> None:
+    tab = visit()
+    tab.page.route("**/events*", lambda route: route.abort())
+    with halted(up.part("whisper_dispatcher.worker")):
+        card = tab.send_sample("note.flac", "elsewhere.flac")
+        expect(state(card)).to_have_text("Connection lost; trying again")
+        tab.page.locator("#spoken").focus()
+        with up.client() as client:
+            url = client.get("/v1/jobs?limit=1").json()["data"][0]["url"]
+            while client.delete(url).raise_for_status().status_code != 204:
+                pass
+    tab.page.unroute_all()
+    expect(card).to_have_count(0)
+    expect(tab.page.locator("#spoken")).to_be_focused()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_state_has_a_serious_accessibility_problem(visit: Open, scheme: str) -> None:
     # The checker is put into the page, which the page's own policy forbids.

@@ -97,11 +97,12 @@ export class JobList {
   }
 
   #remove(card) {
+    const hasFocus = card.element.contains(document.activeElement);
     const next = card.element.nextElementSibling ?? card.element.previousElementSibling;
     card.leave();
     card.element.remove();
     this.#cards = this.#cards.filter((other) => other !== card);
-    (next?.querySelector("h3") ?? byId("jobs-title")).focus();
+    if (hasFocus) (next?.querySelector("h3") ?? byId("jobs-title")).focus();
     this.#renderNone();
   }
 
