@@ -264,6 +264,30 @@ def test_a_deleted_job_is_gone_from_the_service(visit: Open, up: Up) -> None:
         assert "secret.flac" not in client.get("/v1/jobs?limit=100").text
 
 
+def test_a_connection_that_is_lost_while_sending_is_called_that(visit: Open) -> None:
+    tab = visit()
+    tab.page.route(re.compile(r"/v1/jobs$"), lambda route: route.abort())
+    card = tab.send_sample("note.flac", "lost.flac")
+    expect(state(card)).to_have_text("Connection lost; trying again")
+    tab.page.unroute_all()
+    expect(state(card)).to_have_text("Done")
+
+
+def test_a_file_that_is_gone_before_it_is_sent_is_not_tried_for_ever(visit: Open, tmp_path: Path) -> None:
+    tab = visit()
+    lost: list[Route] = []
+    tab.page.route(re.compile(r"/v1/jobs$"), lambda route: lost.append(route))
+    file = tmp_path / "moved.flac"
+    file.write_bytes(sample_path("note.flac").read_bytes())
+    tab.page.locator("#files").set_input_files(file)
+    card = tab.card("moved.flac")
+    until(lambda: card.count() > 0 and len(lost) > 0, 30)
+    file.unlink()
+    lost[0].abort()
+    expect(state(card)).to_have_text("Not accepted")
+    expect(card.locator(".problem")).to_contain_text("choose it again")
+
+
 @pytest.mark.parametrize("is_elsewhere", [False, True])
 def test_the_list_goes_on_after_its_last_job_is_deleted(visit: Open, up: Up, is_elsewhere: bool) -> None:
     tab = visit()

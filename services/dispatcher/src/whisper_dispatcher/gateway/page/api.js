@@ -85,7 +85,7 @@ export class Api {
     });
     signal.throwIfAborted();
     if (request.status === 202) return JSON.parse(request.responseText).job;
-    if (request.status === 0) throw unreachable();
+    if (request.status === 0) throw (await isReadable(file)) ? unreachable() : unreadable();
     throw this.#refusal(request.status, (name) => request.getResponseHeader(name), request.responseText);
   }
 
@@ -122,6 +122,23 @@ async function* eventsOf(answer, signal) {
   } catch (error) {
     throw signal.aborted ? error : unreachable();
   }
+}
+
+/** Not a folder, nor a file that was moved or changed since it was chosen. */
+async function isReadable(file) {
+  const reader = file.stream().getReader();
+  try {
+    await reader.read();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+function unreadable() {
+  return new ApiError({ code: "unreadable_file", message: "The file cannot be read." });
 }
 
 function unreachable() {

@@ -20,7 +20,7 @@ async function send(api, job, options) {
   const { signal } = job.leaving;
   const key = randomKey();
   while (!signal.aborted && !job.isAccepted) {
-    job.update({ phase: "uploading", sent: 0, retryInS: null });
+    job.update({ phase: "uploading", sent: 0, retryInS: null, isOffline: false });
     try {
       const onProgress = (sent) => job.update({ sent });
       job.takeApi(await api.upload(job.file, options, key, { onProgress, signal }));
@@ -28,7 +28,7 @@ async function send(api, job, options) {
       if (signal.aborted) return;
       if (!(error instanceof ApiError)) throw error;
       if (!error.canRetry) return job.update({ phase: "refused", problem: error });
-      job.update({ retryInS: error.retryAfterS });
+      job.update({ retryInS: error.retryAfterS, isOffline: error.code === "network" });
       await pause(error.retryAfterS, signal);
     }
   }

@@ -86,4 +86,5 @@ export const english = {
   "error.job_not_failed": "The job is under way again.",
   "error.job_not_found": "The job is no longer there.",
   "error.copy_refused": "The browser did not copy the text. Try again, or save it as TXT.",
+  "error.unreadable_file": "The file cannot be read. It may have been moved or changed: choose it again.",
 };
