@@ -147,6 +147,19 @@ def test_a_job_erased_elsewhere_takes_no_focus_with_it(visit: Open, up: Up) -> N
     expect(tab.page.locator("#spoken")).to_be_focused()
 
 
+def test_the_fleet_takes_no_focus_when_it_asks_again(visit: Open) -> None:
+    tab = visit()
+    expect(state(tab.send("focus.txt", b"no sound"))).to_have_text("Failed")
+    tab.page.locator("#fleet summary").click()
+    again = tab.page.locator("#letters").get_by_role("button", name="Try again: focus.txt")
+    again.focus()
+    for _ in range(2):
+        with tab.page.expect_response("**/v1/dead-letters*") as letters:
+            pass
+        letters.value.finished()
+    expect(again).to_be_focused()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_state_has_a_serious_accessibility_problem(visit: Open, scheme: str) -> None:
     # The checker is put into the page, which the page's own policy forbids.

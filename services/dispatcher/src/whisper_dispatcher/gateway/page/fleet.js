@@ -1,8 +1,8 @@
 // What an operator's key may see: what each server does, how much waits, over the last hour, and the failed jobs of
 // every client.
 
-import { byId, element } from "./dom.js";
-import { moment, number, problemText, t } from "./i18n.js";
+import { byId, element, setText } from "./dom.js";
+import { currentLanguage, moment, number, problemText, t } from "./i18n.js";
 import { workerItem } from "./workers.js";
 
 const REFRESH_MS = 5_000;
@@ -13,6 +13,7 @@ export class Fleet {
   #api;
   #timer;
   #seen = null;
+  #shownLetters = "";
 
   constructor(api) {
     this.#api = api;
@@ -43,6 +44,14 @@ export class Fleet {
     byId("fleet-most").textContent = t("fleetMost", { most: number(deepest) });
     byId("workers").replaceChildren(...workers.map((worker) => workerItem(worker, at)));
     byId("no-workers").hidden = workers.length > 0;
+    this.#renderLetters(letters);
+  }
+
+  /** Rows that say the same are left alone, and with them the focus. */
+  #renderLetters(letters) {
+    const wanted = JSON.stringify([currentLanguage(), letters]);
+    if (wanted === this.#shownLetters) return;
+    this.#shownLetters = wanted;
     byId("letters").replaceChildren(...letters.map((letter) => this.#row(letter)));
     byId("no-letters").hidden = letters.length > 0;
   }
@@ -63,7 +72,8 @@ export class Fleet {
       byId("fleet-problem").textContent = "";
       this.render();
     } catch (error) {
-      byId("fleet-problem").textContent = problemText(error);
+      // Once: an alert is read out each time it is set.
+      setText(byId("fleet-problem"), problemText(error));
     }
   }
 
