@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from page_harness import TALK, Open, found_by_axe, halted, sentences, state, talk, text
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Dialog, Route, expect
 from up_harness import Up, descendants, spoken, until
 
 from whisper_dispatcher import __version__
@@ -271,6 +271,31 @@ def test_a_connection_that_is_lost_while_sending_is_called_that(visit: Open) -> 
     expect(state(card)).to_have_text("Connection lost; trying again")
     tab.page.unroute_all()
     expect(state(card)).to_have_text("Done")
+
+
+def test_a_tab_asks_before_it_loses_what_is_still_being_sent_or_recorded(visit: Open) -> None:
+    tab = visit(permissions=["microphone"])
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    tab.page.on("dialog", stay)
+    tab.page.route(re.compile(r"/v1/jobs$"), lambda route: route.abort())
+    card = tab.send_sample("note.flac", "leaving.flac")
+    expect(state(card)).to_have_text("Connection lost; trying again")
+    tab.page.close(run_before_unload=True)
+    until(lambda: bool(tab.page.title()) and len(asked) == 1, 30)
+    tab.button(card, "Cancel").click()
+    tab.page.get_by_role("button", name="Record").click()
+    tab.wait_recorded("0:01")
+    tab.page.close(run_before_unload=True)
+    until(lambda: bool(tab.page.title()) and len(asked) == 2, 30)
+    assert asked == ["beforeunload"] * 2
+    tab.page.get_by_role("button", name="Sign out").click()
+    with tab.page.expect_event("close"):
+        tab.page.close(run_before_unload=True)
 
 
 def test_a_file_that_is_gone_before_it_is_sent_is_not_tried_for_ever(visit: Open, tmp_path: Path) -> None:

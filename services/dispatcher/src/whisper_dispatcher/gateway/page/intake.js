@@ -31,6 +31,10 @@ export class Intake {
     this.#renderLanguages();
   }
 
+  get isRecording() {
+    return this.#recorder.isRunning;
+  }
+
   /** What is being recorded is not sent to anybody. */
   leave() {
     this.#recorder.stop();

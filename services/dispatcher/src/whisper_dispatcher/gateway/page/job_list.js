@@ -75,6 +75,10 @@ export class JobList {
     this.#renderNone();
   }
 
+  get isSending() {
+    return this.#cards.some(({ job }) => !job.isAccepted && !job.isFinal);
+  }
+
   render() {
     for (const card of this.#cards) card.render();
   }

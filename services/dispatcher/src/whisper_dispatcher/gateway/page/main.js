@@ -76,6 +76,11 @@ document.addEventListener("words", () => {
   intake?.render();
 });
 
+/** Closing the tab loses what only it has. */
+addEventListener("beforeunload", (event) => {
+  if (jobs?.isSending || intake?.isRecording) event.preventDefault();
+});
+
 byId("language").value = currentLanguage();
 showLanguage();
 const kept = sessionStorage.getItem(KEY);
