@@ -72,6 +72,8 @@ def test_what_is_cut_off_is_never_called_silent_for_a_track_that_is_missing(tmp_
         b"\0\0\0\0moov" + b"\0\0\0\0trak" * 10_000,
         b"\x1a\x45\xdf\xa3" + b"\x80" + b"\xae\xff" * 100_000,
         b"\x1a\x45\xdf\xa3\x80\x83\x01" + b"\xff" * 7,
+        # Beyond what a file system can seek to.
+        b"\x1a\x45\xdf\xa3\x80" + b"\x18\x53\x80\x67\x01" + b"\xff" * 7 + b"\xec\x01" + (1 << 50).to_bytes(7, "big"),
     ],
 )
 def test_what_makes_no_sense_ends_soon_and_is_not_silent(tmp_path: Path, content: bytes) -> None:

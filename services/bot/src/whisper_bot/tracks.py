@@ -37,7 +37,7 @@ def is_silent_video(path: Path) -> bool:
         with path.open("rb") as file:
             is_matroska = file.read(4) == MATROSKA_HEAD
             kinds = set(_matroska_tracks(file) if is_matroska else _mp4_tracks(file))
-    except _Unreadable:
+    except (_Unreadable, OSError):  # the latter: a size beyond what the file system can seek to
         return False
     return PICTURES in kinds and UNKNOWN not in kinds
 
