@@ -133,6 +133,11 @@ def test_in_a_group_only_an_admin_changes_settings_or_erases() -> None:
         assert not anonymous.needs_admin
 
 
+def test_who_sends_in_a_groups_name_is_that_group_and_no_other() -> None:
+    intent = decided(update(GROUP, sender_chat=GROUP, **VOICE), ChatSettings(automatic=True))
+    assert intent.note.user == GROUP["id"]
+
+
 def test_in_a_group_a_recording_waits_for_a_command_or_for_the_automatic() -> None:
     assert decided(update(GROUP, **VOICE)) is None
     assert isinstance(decided(update(GROUP, **VOICE), ChatSettings(automatic=True)), Transcribe)

@@ -151,7 +151,7 @@ def _note(asking: Post, recording: Post, file: File, chat: ChatSettings) -> Note
     return Note(
         chat=recording.chat.id,
         message_id=recording.message_id,
-        user=asking.from_.id if asking.from_ else asking.chat.id,
+        user=asking.sender_id,
         reads=reader_of(asking),
         file=file,
         spoken=chat.spoken,

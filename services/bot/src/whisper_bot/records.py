@@ -78,6 +78,11 @@ class Post(_Read):
     reply_to_message: Post | None = None
 
     @property
+    def sender_id(self) -> int:
+        """Who sends in a chat's name has a `from` that all such senders share."""
+        return (self.sender_chat or self.from_ or self.chat).id
+
+    @property
     def topic_id(self) -> int | None:
         """Where an answer may go. A thread of replies has an id as well, and nothing can be sent into it."""
         return self.message_thread_id if self.is_topic_message else None

@@ -76,7 +76,6 @@ class Replies:
         if tap := update.callback_query:
             return Note(chat=update.chat, message_id=0, tap=tap.id, user=tap.from_.id, reads=self.reader(update))
         if post := update.message:
-            user = post.from_.id if post.from_ else post.chat.id
-            note = Note(chat=post.chat.id, message_id=post.message_id, user=user, reads=self.reader(update))
+            note = Note(chat=post.chat.id, message_id=post.message_id, user=post.sender_id, reads=self.reader(update))
             return note.model_copy(update={"thread_id": post.topic_id})
         return Note(chat=update.chat, message_id=0, tap=f"u{update.update_id}", user=0, reads=self.reader(update))
