@@ -98,6 +98,25 @@ async def test_what_is_erased_while_it_is_uploaded_leaves_no_job(bot: BotStage) 
     assert await bot.jobs() == []
 
 
+async def test_a_delete_that_comes_again_erases_nothing_that_was_sent_since(bot: BotStage) -> None:
+    erase, away = bot.gateway.erase, [GatewayAway("away")]
+
+    async def first_away(job: str) -> None:
+        if away:
+            raise away.pop()
+        await erase(job)
+
+    first = await bot.say(CHAT, **voice(bot))
+    bot.gateway.erase = first_away  # type: ignore[method-assign]
+    command = bot.telegram.say(CHAT, text="/delete")
+    await until(lambda: not away)
+    second = await bot.say(CHAT, **voice(bot))
+    await until(lambda: bool(bot.telegram.replies_to(CHAT, command)))
+    kept = await bot.note(CHAT, second)
+    assert await bot.note(CHAT, first) is None and kept and await bot.jobs() == [kept.job]
+    assert bot.said_to(CHAT, second).text
+
+
 async def test_a_job_that_its_record_names_just_then_is_erased_too(bot: BotStage) -> None:
     upload, read = Held(bot.gateway, "submit"), bot.store.notes_of
     message = bot.telegram.say(CHAT, **voice(bot))

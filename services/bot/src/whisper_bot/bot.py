@@ -240,9 +240,10 @@ class Bot:
         if not await self._may(update, intent.needs_admin):
             return
         is_known = True
+        assert update.message
         with _gateway_as_queue():
             if intent.message_id is None:
-                await self._erasing.chat(update.chat)
+                await self._erasing.chat(update.chat, update.message.message_id)
             else:
                 is_known = await self._erasing.recording(update.chat, intent.message_id)
         await self._replies.say(update, Say("deleted" if is_known else "nothing_to_delete"))

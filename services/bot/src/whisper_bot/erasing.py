@@ -21,8 +21,10 @@ class Erasing:
         await self._forget([kept for kept in notes if kept.record.message_id in recordings])
         return bool(recordings)
 
-    async def chat(self, chat: int) -> None:
-        await self._forget(await self._store.notes_of(chat))
+    async def chat(self, chat: int, before: int) -> None:
+        """before: the command's own message; delivered again, it erases nothing that was sent since."""
+        notes = await self._store.notes_of(chat)
+        await self._forget([kept for kept in notes if kept.record.message_id < before])
         await self._store.forget_chat_settings(chat)
 
     async def _forget(self, notes: list[Kept[Note]]) -> None:
