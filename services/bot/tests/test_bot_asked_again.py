@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from gateway_harness import MODEL
+from gateway_harness import MODEL, until
 from updates_harness import BotStage, bot_stage
 
 from whisper_contracts import names
@@ -16,6 +16,7 @@ from whisper_dispatcher.jetstream import buckets
 from whisper_dispatcher.jetstream.streams import connected
 
 GROUP = -70
+AUTOMATIC_GROUP = -71
 
 
 @pytest.fixture
@@ -55,6 +56,22 @@ async def test_what_failed_starts_anew_with_what_was_chosen_since(bot: BotStage)
     assert await asked(bot, recording, voice) == [refusal, "Hello there."]
     assert [record.options.language for record in bot.stage.stand_in.seen] == [None, "de"]
     assert len(await bot.jobs()) == 1
+
+
+async def test_whoever_asks_for_anothers_recording_is_free_once_it_is_done(nats_url: str) -> None:
+    async with bot_stage(nats_url, bot_jobs_in_flight=1) as bot:
+        bot.telegram.admins.add((AUTOMATIC_GROUP, 8))
+        await bot.say(AUTOMATIC_GROUP, user=8, text="/auto")
+        bot.stage.stand_in.after_plan.clear()
+        voice = bot.telegram.voice(b"a recording")
+        recording = bot.telegram.say(AUTOMATIC_GROUP, user=9, **voice)
+        await until(lambda: bool(bot.stage.stand_in.seen))
+        bot.telegram.say(AUTOMATIC_GROUP, user=8, text="/transcribe", reply=(recording, voice))
+        await until(lambda: not bot.telegram.waiting())
+        bot.stage.stand_in.after_plan.set()
+        await bot.settled(AUTOMATIC_GROUP)
+        own = await bot.say(AUTOMATIC_GROUP, user=8, **bot.telegram.voice(b"another recording"))
+        assert bot.said_to(AUTOMATIC_GROUP, own).text == "Hello there."
 
 
 async def test_what_could_not_be_shown_starts_anew(bot: BotStage) -> None:

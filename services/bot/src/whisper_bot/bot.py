@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
@@ -71,7 +71,8 @@ class Bot:
         self._held: set[asyncio.Task[None]] = set()
         # Of one chat, status messages stand in the order of the recordings.
         self._chats: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-        self._users: dict[int, set[str]] = defaultdict(set)
+        self._users: dict[str, int] = {}
+        """Whose the notes under way are."""
         self._notes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._stopping = asyncio.Event()
         self.name = ""
@@ -168,15 +169,13 @@ class Bot:
     async def _finish(self, key: str) -> None:
         """One at a time works on a note. A second delivery waits for the first, which may fail where it must not."""
         async with self._notes.setdefault(key, asyncio.Lock()):
-            kept = await self._store.note(key)
-            user = kept.record.user if kept else 0
-            self._users[user].add(key)
+            if kept := await self._store.note(key):
+                self._users.setdefault(key, kept.record.user)
             try:
                 await self._runs.finish(key)
             finally:
-                self._users[user].discard(key)
-                if not self._users[user]:
-                    del self._users[user]
+                # Whoever asked for it, in a group another than who sent it.
+                self._users.pop(key, None)
 
     async def _take(self, update: Update, intent: Transcribe) -> str | None:
         note = intent.note
@@ -186,11 +185,11 @@ class Bot:
             await self._replies.say(update, Say("already"), reply_to=kept.record.status_id)
             return None
         if is_new or (intent.is_asked and kept.record.outcome):
-            if say := await self._quota.refusal(note, in_flight=len(self._users.get(note.user, ()))):
+            if say := await self._quota.refusal(note, in_flight=Counter(self._users.values())[note.user]):
                 await self._replies.say(update, say)
                 return None
             await self._begin_note(note, kept)
-        self._users[note.user].add(note.key)
+        self._users.setdefault(note.key, note.user)
         await self._runs.acknowledge(note.key)
         return note.key
 
