@@ -32,6 +32,8 @@ class BotApi(Chats):
     def __init__(self, first_number: int) -> None:
         super().__init__(first_number)
         self.webhook: dict[str, str] | None = None
+        self.gone = "message to edit not found"
+        """What a deleted message is called; Telegram has two names for it."""
 
     def _get_me(self, _: Params) -> dict[str, Any]:
         return {"id": BOT_ID, "is_bot": True, "first_name": "Scribe", "username": "scribe_bot"}
@@ -108,7 +110,7 @@ class BotApi(Chats):
     def _own(self, params: Params) -> Shown:
         shown = self.messages.get((self._chat(params), int(params["message_id"])))
         if shown is None:
-            raise Refused(400, "Bad Request: message to edit not found")
+            raise Refused(400, f"Bad Request: {self.gone}")
         if not shown.by_bot:
             raise Refused(400, "Bad Request: message can't be edited")
         return shown

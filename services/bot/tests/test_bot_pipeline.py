@@ -155,21 +155,6 @@ def test_a_blocked_chat_ends_and_holds_up_nobody(fleet: Fleet, spoken_note: byte
     assert fleet.answer_to(10, telegram.say(10, **telegram.voice(spoken_note))).text == WORDS
 
 
-def test_a_status_message_that_somebody_deleted_is_replaced(fleet: Fleet, spoken_note: bytes) -> None:
-    telegram = fleet.telegram
-    deleted: list[int] = []
-
-    def delete_first(method: str, params: dict[str, object]) -> None:
-        if method.startswith("editMessage") and params["chat_id"] == "11" and not deleted:
-            deleted.append(int(str(params["message_id"])))
-            del telegram.messages[11, deleted[0]]
-
-    telegram.decide_fault = delete_first
-    answer = fleet.answer_to(11, telegram.say(11, **telegram.voice(spoken_note)))
-    telegram.decide_fault = lambda _, __: None
-    assert answer.text == WORDS and answer.message_id not in deleted
-
-
 def test_a_group_that_moves_is_answered_where_it_is_now(fleet: Fleet, spoken_note: bytes) -> None:
     telegram, old, new = fleet.telegram, 12, 13
     telegram.migrated[old] = new

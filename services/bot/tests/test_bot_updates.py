@@ -16,6 +16,7 @@ from whisper_bot.records import ChatSettings
 from whisper_bot.store import RECORDS_STREAM, UPDATES_STREAM, Store
 
 GROUP = -50
+PERSON = 51
 
 
 @pytest.fixture
@@ -55,6 +56,26 @@ async def test_a_command_in_a_topic_is_answered_in_the_topic(bot: BotStage) -> N
 
 def test_an_update_that_always_fails_comes_back_ever_later_up_to_a_limit() -> None:
     assert [hand_back_s(deliveries) for deliveries in (1, 2, 9, 10, 1_024, 100_000)] == [2, 4, 512, 600, 600, 600]
+
+
+@pytest.mark.parametrize("gone", ["message to edit not found", "MESSAGE_ID_INVALID"])
+async def test_a_status_message_that_somebody_deleted_is_replaced(bot: BotStage, gone: str) -> None:
+    bot.telegram.gone = gone
+    bot.stage.stand_in.after_plan.clear()
+    message = bot.telegram.say(PERSON, **bot.telegram.voice(b"a recording"))
+    await until(lambda: bool(bot.stage.stand_in.seen))
+    status = bot.said_to(PERSON, message)
+    del bot.telegram.messages[PERSON, status.message_id]
+    bot.stage.stand_in.after_plan.set()
+    await bot.settled(PERSON)
+    assert bot.said_to(PERSON, message).text == "Hello there."
+
+
+async def test_a_bot_whose_places_are_all_taken_stops_at_once(nats_url: str) -> None:
+    async with asyncio.timeout(30), bot_stage(nats_url, bot_open_messages=1) as bot:
+        bot.stage.stand_in.after_plan.clear()
+        bot.telegram.say(PERSON, **bot.telegram.voice(b"a recording"))
+        await until(lambda: bool(bot.stage.stand_in.seen))
 
 
 async def test_a_record_that_cannot_be_read_costs_no_recording(bot: BotStage) -> None:

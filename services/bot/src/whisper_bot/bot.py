@@ -84,8 +84,7 @@ class Bot:
         puller = Puller(self._jetstream, UPDATES_STREAM, CONSUMER)
         await puller.start()
         free = asyncio.Semaphore(self._settings.bot_open_messages)
-        while not self._stopping.is_set():
-            await free.acquire()
+        while not self._stopping.is_set() and await unless_stopped(self._stopping, free.acquire()):
             delivery = await self._next(puller)
             if delivery is None:
                 free.release()

@@ -64,6 +64,8 @@ log = structlog.get_logger()
 T = TypeVar("T", bound=Any)
 
 REQUEST_TIMEOUT_S = 15
+MESSAGE_GONE = ("message to edit not found", "message_id_invalid", "can't be edited", "no text in the message")
+"""In small letters, of what Telegram says when a message cannot be edited; the second for some that were deleted."""
 UPLOAD_TIMEOUT_S = 120
 DOWNLOAD_TIMEOUT_S = 300
 POLL_S = 25
@@ -294,6 +296,6 @@ def _settled(refusal: refusals.TelegramAPIError) -> Exception | None:
         return ChatGone(refusal.message)
     if "message is not modified" in words:
         return None
-    if "message to edit not found" in words or "can't be edited" in words or "no text in the message" in words:
+    if any(said in words for said in MESSAGE_GONE):
         return MessageGone(refusal.message)
     return Refused(refusal.message)
