@@ -133,6 +133,11 @@ def test_in_a_group_only_an_admin_changes_settings_or_erases() -> None:
         assert not anonymous.needs_admin
 
 
+def test_what_telegram_tells_of_a_private_chat_is_not_answered() -> None:
+    pinned = {"message_id": 5, "date": 1, "chat": PRIVATE, "text": "a transcript"}
+    assert decided(update(pinned_message=pinned)) is None
+
+
 def test_who_sends_in_a_groups_name_is_that_group_and_no_other() -> None:
     intent = decided(update(GROUP, sender_chat=GROUP, **VOICE), ChatSettings(automatic=True))
     assert intent.note.user == GROUP["id"]

@@ -88,7 +88,7 @@ def decide(update: Update, situation: Situation) -> Intent | None:
         was_out = member.old_chat_member.status in ("left", "kicked")
         return Say("joined") if has_joined and was_out and member.chat.is_group else None
     post = update.message
-    if post is None or (post.from_ and post.from_.is_bot and not post.sender_chat):
+    if post is None or post.is_service or (post.from_ and post.from_.is_bot and not post.sender_chat):
         return None
     if post.migrate_to_chat_id:
         return Move(post.migrate_to_chat_id)

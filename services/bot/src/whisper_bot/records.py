@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from whisper_contracts.messages import Message
 
@@ -37,6 +37,12 @@ class Person(_Read):
     id: int
     is_bot: bool = False
     language_code: str = ""
+
+
+PRIVATE_SERVICES = frozenset(
+    "pinned_message message_auto_delete_timer_changed chat_background_set write_access_allowed users_shared chat_shared "
+    "connected_website proximity_alert_triggered successful_payment refunded_payment gift unique_gift".split()
+)
 
 
 class File(_Read):
@@ -75,6 +81,8 @@ class Post(_Read):
     sticker: File | None = None
     photo: bool = False
     migrate_to_chat_id: int | None = None
+    is_service: bool = False
+    """Telegram tells in it what happened in a private chat; nobody said anything."""
     reply_to_message: Post | None = None
 
     @property
@@ -92,6 +100,12 @@ class Post(_Read):
         """Of a topic's messages, those that reply to nothing are sent as replies to its opening."""
         replied = self.reply_to_message
         return None if replied and replied.message_id == self.topic_id else replied
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whether_service(cls, message: Any) -> Any:
+        happened = isinstance(message, dict) and not PRIVATE_SERVICES.isdisjoint(message)
+        return message | {"is_service": True} if happened else message
 
     @field_validator("text", mode="before")
     @classmethod
