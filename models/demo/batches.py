@@ -21,7 +21,7 @@ HISTORY = 31
 """Tokens of earlier segments that whisper.cpp puts before a window at most: half the text context, less a marker."""
 N_TARGETS = MAX_WORDS + 4
 P_HISTORY = 0.4
-P_RUSSIAN = 0.22
+P_RUSSIAN = 0.18
 P_ENGLISH_ONLY_FILE = 0.6
 SEED = 20_001
 MADE_AHEAD = 3
@@ -105,7 +105,7 @@ def _columns(
         written[place], wanted[place] = row, after
     # targets[0] is the opening timestamp, which the opening already wants.
     for place, (now, after_it) in enumerate(pairwise(targets), start=len(opening)):
-        written[place], wanted[place] = now.row, after_it.row
+        written[place], wanted[place] = now.row, after_it.row if after_it.is_wanted else _NO_TARGET
         if after_it.heard_s:
             heard_s[place] = after_it.heard_s
         if after_it.begins_s is not None:

@@ -38,7 +38,7 @@ ACCENTS = {  # espeak-ng calls British English plain "en".
 
 POOL_STEPS_PER_UNIT = 20
 """Spectrograms are kept as bytes, in twentieths of log10 of power."""
-UTTERANCES = {ENGLISH.code: 15_000, RUSSIAN.code: 5_000}
+UTTERANCES = {ENGLISH.code: 20_000, RUSSIAN.code: 4_000}
 SHARD = 500
 NOISE_SECONDS = 40
 MARGIN_S = 0.02
@@ -82,16 +82,16 @@ def as_text(words: tuple[str, ...], chance: random.Random) -> tuple[str, list[in
 
 
 def say(language: Language, chance: random.Random) -> Utterance | None:
-    """None when espeak-ng joined two words, so that their border is not known."""
+    """None when nothing sounds, or a word is too short to be heard."""
     words = draw_sentence(language, chance)
     text, places = as_text(words, chance)
     spoken = espeak().say(text, draw_manner(language, chance, SPEAKERS))
     rate_hz = espeak().rate_hz
     loud = np.nonzero(np.abs(spoken.sound) > _AUDIBLE)[0]
-    if len(loud) == 0 or not all(place in spoken.word_starts_s for place in places):
+    if len(loud) == 0:
         return None
     begin_s, end_s = loud[0] / rate_hz, (loud[-1] + 1) / rate_hz
-    borders_s = [begin_s, *(spoken.word_starts_s[place] for place in places[1:]), end_s]
+    borders_s = with_joined([begin_s, *(spoken.word_starts_s.get(place) for place in places[1:]), end_s])
     if any(after - before < _SHORTEST_WORD_S for before, after in pairwise(borders_s)):
         return None
     cut_s = max(0.0, begin_s - MARGIN_S)
@@ -107,6 +107,12 @@ def say(language: Language, chance: random.Random) -> Utterance | None:
         tuple(border_s - cut_s + lead / SAMPLE_RATE_HZ for border_s in borders_s),
         packed(log_mel(padded)),
     )
+
+
+def with_joined(borders_s: list[float | None]) -> list[float]:
+    """espeak-ng says some words as one, as in "on the": their border is taken to be in the middle of it."""
+    known = [place for place, border_s in enumerate(borders_s) if border_s is not None]
+    return np.interp(range(len(borders_s)), known, [borders_s[place] or 0.0 for place in known]).tolist()
 
 
 def resampled(sound: Floats, rate_hz: int, *, linear: bool) -> Floats:

@@ -28,7 +28,7 @@ LATEST_START_S = 0.3
 """Speech that starts later is preceded by a segment of silence, so that a segment's time is right."""
 LEAD_S = 0.1
 """The next window starts so long before the next speech."""
-LONGEST_JUMP_S = 3.0
+LONGEST_JUMP_S = 1.0
 """So far beyond the end of a segment a window may start at most."""
 AFTER_END_S = 0.05
 EMPTY_WINDOW_S = 10.0
@@ -37,6 +37,8 @@ EMPTY_WINDOW_S = 10.0
 BATCH_OF_SHORT = 0.8
 P_LONGEST = 0.6
 """That the sentence to be written is the longest of three: long ones are learnt last."""
+P_CUT_SHORT = 0.12
+"""whisper.cpp ends a segment in the middle of speech where no word is likely enough; the next must start right there."""
 P_EMPTY = 0.10
 P_NOISE = 0.6
 P_LOUDER_ELSEWHERE = 0.4
@@ -62,6 +64,8 @@ class Target:
     heard_s: tuple[float, float] | None = None
     begins_s: float | None = None
     """When a word begins; a little of the token's probability goes to that timestamp, for word times."""
+    is_wanted: bool = True
+    """False: the model reads it, and is not to learn to write it."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,15 @@ def targets_of(words: list[Word], length_s: float, *, is_full: bool) -> list[Tar
         Target(tokens.timestamp_row(next_s), (max(last_s, next_s - 0.3), next_s + 0.2)),
         Target(tokens.END_OF_TEXT),
     ]
+
+
+def cut_short(targets: list[Target], words: int) -> list[Target]:
+    """The same segment with no more than so many words, ended where the next one begins."""
+    begins_s = targets[words + 1].begins_s or 0.0
+    row = tokens.timestamp_row(begins_s)
+    end = Target(row, is_wanted=False)
+    next_start = Target(row, (begins_s - 0.2, begins_s + 0.2))
+    return [*targets[: words + 1], end, next_start, Target(tokens.END_OF_TEXT)]
 
 
 def first_segment(words: list[Word], length_s: float) -> list[Word]:
@@ -181,6 +194,9 @@ def _spoken_window(pool: Pool, code: str, frames: int, chance: np.random.Generat
     if not words:
         raise Unlabelled
     targets = targets_of(words, length_s, is_full=frames == FULL_WINDOW)
+    written = sum(target.begins_s is not None for target in targets)
+    if written > 1 and chance.random() < P_CUT_SHORT:
+        targets = cut_short(targets, int(chance.integers(1, written)))
     if chance.random() < P_NOISE:
         log_power = mixed(log_power, pool.noises, level - 2.0 - chance.uniform(0.9, 6.0), chance)
         log_power = _ended(log_power, words[-1].end_s + 0.05, chance)

@@ -9,8 +9,16 @@ from models.demo import tokens, windows
 from models.demo.batches import HISTORY, Batch, Shape, draw_batch, draw_history
 from models.demo.mel import N_MELS, Floats, as_by_another_throat, log_mel
 from models.demo.noise import NOISES, room
-from models.demo.speech import Pool, Utterance, packed, unpacked
-from models.demo.windows import FULL_WINDOW, Unlabelled, Word, draw_window, sentence_to_be_written, targets_of
+from models.demo.speech import Pool, Utterance, packed, unpacked, with_joined
+from models.demo.windows import (
+    FULL_WINDOW,
+    Unlabelled,
+    Word,
+    cut_short,
+    draw_window,
+    sentence_to_be_written,
+    targets_of,
+)
 from models.demo.words import LANGUAGES, WORDS
 
 FULL_S = FULL_WINDOW / 50
@@ -44,12 +52,12 @@ def test_one_sentence_is_written_with_its_end_and_nothing_after_it() -> None:
 
 
 def test_a_pause_ends_the_segment_and_the_next_window_starts_before_the_next_speech() -> None:
-    words = [word("hello", 0.1, 0.6), word("world", 2.05, 2.6)]
-    assert written(words) == ["0.0", "hello", "0.7", "1.9", "end"]
+    words = [word("hello", 0.1, 0.6), word("world", 1.45, 2.0)]
+    assert written(words) == ["0.0", "hello", "0.7", "1.3", "end"]
 
 
-def test_over_a_long_pause_the_next_window_starts_after_three_seconds() -> None:
-    assert written([word("hello", 0.1, 0.6), word("world", 8.0, 8.6)])[-3:] == ["0.7", "3.7", "end"]
+def test_over_a_long_pause_the_next_window_starts_after_one_second() -> None:
+    assert written([word("hello", 0.1, 0.6), word("world", 8.0, 8.6)])[-3:] == ["0.7", "1.7", "end"]
 
 
 def test_late_speech_is_preceded_by_a_silent_segment() -> None:
@@ -74,6 +82,21 @@ def test_a_word_that_the_window_cuts_is_left_to_the_next_one() -> None:
 def test_a_short_window_never_cuts_a_segment() -> None:
     with pytest.raises(Unlabelled):
         written([word("november", 0.1 + n, 1.1 + n) for n in range(11)], is_full=False)
+
+
+def test_after_a_segment_that_was_cut_short_the_next_window_starts_right_there() -> None:
+    said = [word("one", 0.1 + 0.5 * n, 0.6 + 0.5 * n) for n in range(4)]
+    short = cut_short(targets_of(said, FULL_S, is_full=True), 2)
+    assert [name(target.row) for target in short] == ["0.0", "one", "one", "1.1", "1.1", "end"]
+    assert [target.is_wanted for target in short] == [True, True, True, False, True, True]
+
+
+@pytest.mark.parametrize(("share", "taught"), [(0.0, {3}), (1.0, {2, 3})])
+def test_no_segment_is_taught_to_be_cut_short(share: float, taught: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "P_CUT_SHORT", share)
+    wanted = batch(FULL_WINDOW).wanted - tokens.FIRST_TIMESTAMP
+    times = ((wanted >= 0) & (wanted < tokens.N_TIMESTAMPS)).sum(axis=1)
+    assert set(times.tolist()) == taught, "the opening, the next start and, of a whole segment, its end"
 
 
 @pytest.mark.parametrize("start_s", [0.31, 0.325])
@@ -162,6 +185,10 @@ def test_a_room_adds_a_tail_and_keeps_the_length() -> None:
     assert len(heard) == len(click)
     assert heard[100] == pytest.approx(1, abs=0.2)
     assert np.abs(heard[101:1_000]).sum() > 0
+
+
+def test_two_words_that_espeak_joined_meet_in_the_middle() -> None:
+    assert with_joined([0.25, 0.5, None, 1.5, 2.0]) == [0.25, 0.5, 1.0, 1.5, 2.0]
 
 
 def test_packing_loses_less_than_a_fortieth() -> None:
