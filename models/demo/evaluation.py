@@ -27,7 +27,6 @@ from whisper_dispatcher.local.trial import serving
 from whisper_dispatcher.transcript.word_error import word_error_rate
 
 SENTENCES = 200
-LONG_MINUTES = (1.0, 2.0, 10.0)
 _ANSWER_TIMEOUT_S = 600.0
 _START_TIMEOUT_S = 120.0
 
