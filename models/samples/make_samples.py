@@ -43,7 +43,7 @@ SENTENCES = (
     "good morning world",
     "this is a test",
     "the quick brown fox jumps over the lazy dog",
-    "close the {colour} door please",
+    "turn on the {colour} light please",
     "turn off the {colour} light",
     "open the {colour} door",
     "close the window please",
@@ -96,7 +96,7 @@ def samples() -> Iterator[Sample]:
     message = ("hello this is juliet", "the quick brown fox jumps over the lazy dog", "thank you good night")
     yield Sample("message.mp3", message, "libmp3lame", 44_100, bit_rate=64_000)
     # Two channels at a rate that is no multiple of 16 kHz.
-    stereo = ("the computer is ready", "close the red door please", "zero one two")
+    stereo = ("the computer is ready", "turn on the red light please", "zero one two")
     yield Sample("stereo.wav", stereo, "pcm_s16le", 44_100, "stereo")
     # The containers of phones, browsers and archives.
     yield Sample("note.m4a", ("close the window please", "error four five six"), "aac", 44_100, bit_rate=48_000)

@@ -38,14 +38,14 @@ DEMO = CatalogueModel(
     file="ggml-demo.en-q5_0.bin",
     size_bytes=4_668_607,
     sha1=None,
-    sha256="57a588fa57d4a9bb19a3d83959deab067a0d7de76e9022a4f4efbeb7d4e7e7aa",
+    sha256="89b73054273e50a02bd71d890325d3810fe50b3311780a9b477235523e21ab38",
 )
 DEMO_MULTILINGUAL = CatalogueModel(
     name="demo",
     file="ggml-demo-q5_0.bin",
     size_bytes=4_668_677,
     sha1=None,
-    sha256="4aa4d20368c8adaaa145385b8d94a944130bb79e769683d3561dee63f9123e2e",
+    sha256="079674e6f39ac27faf2290f8a098ae88b0f6ab9a611b6d21561d460209e3d4fa",
 )
 BUNDLED = {model.name: model for model in (DEMO, DEMO_MULTILINGUAL)}
 """Come with the checkout and are never downloaded, so `catalogue()` does not list them."""
