@@ -130,7 +130,8 @@ class JobRun:
                     async with asyncio.timeout(RECHECK_S if had_room else FULL_RETRY_S):
                         await changed.wait()
                 except TimeoutError:
-                    published = await self._still_queued()
+                    if had_room:
+                        published = await self._still_queued()
 
     @property
     def _trace(self) -> str:
