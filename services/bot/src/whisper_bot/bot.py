@@ -71,8 +71,8 @@ class Bot:
         self._held: set[asyncio.Task[None]] = set()
         # Of one chat, status messages stand in the order of the recordings.
         self._chats: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-        self._users: dict[str, int] = {}
-        """Whose the notes under way are."""
+        self._user_of: dict[str, int] = {}
+        """By the key of each note under way."""
         self._notes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._stopping = asyncio.Event()
         self.name = ""
@@ -169,12 +169,12 @@ class Bot:
         """One at a time works on a note. A second delivery waits for the first, which may fail where it must not."""
         async with self._notes.setdefault(key, asyncio.Lock()):
             if kept := await self._store.note(key):
-                self._users.setdefault(key, kept.record.user)
+                self._user_of.setdefault(key, kept.record.user)
             try:
                 await self._runs.finish(key)
             finally:
                 # Whoever asked for it, in a group another than who sent it.
-                self._users.pop(key, None)
+                self._user_of.pop(key, None)
 
     async def _take(self, update: Update, intent: Transcribe) -> str | None:
         note = intent.note
@@ -184,11 +184,11 @@ class Bot:
             await self._replies.say(update, Say("already"), reply_to=kept.record.status_id)
             return None
         if is_new or (intent.is_asked and kept.record.outcome):
-            if say := await self._quota.refusal(note, in_flight=Counter(self._users.values())[note.user]):
+            if say := await self._quota.refusal(note, in_flight=Counter(self._user_of.values())[note.user]):
                 await self._replies.say(update, say)
                 return None
             await self._begin_note(note, kept)
-        self._users.setdefault(note.key, note.user)
+        self._user_of.setdefault(note.key, note.user)
         await self._runs.acknowledge(note.key)
         return note.key
 
